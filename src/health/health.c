@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Theory of operation
+ *
+ * Whoever runs the proxy asks it over HTTP whether it is well: an orchestrator's probes every few
+ * seconds, a person with curl. Both get little code and less trust. A prober has one of a fixed
+ * number of places with fixed buffers, one request, and a deadline for each thing that it or the
+ * target has to do; who comes when all places are taken is closed. Nothing is allocated after the
+ * start, so a flood of probers costs the proxy a flood of accepted and closed sockets and no more.
+ *
+ *	listen.c   the port
+ *	health.c   accepting, the table of probers, the table of paths
+ *	prober.c   one client: request, answer, orderly end
+ *	dial.c	   one target: connection, GET, status line
+ *	request.c  text taken apart; pure
+ *
+ * Completions only note what has come (prober_note); health_turn() does the work, for it knows the
+ * time. Two things happen outside of a turn: a new connection is given its place when it is
+ * accepted, and what is only waited for so that it can be closed is closed when it comes back. So
+ * health_close() needs no further turns, just completions.
+ *
+ * What a path answers is in the table below, a row for each. To add one, write its function: it
+ * calls prober_answer() at once, or prober_ask() to let the target's verdict be the answer.
+ *
+ * An answer says how things are and is not an alarm: nothing here is logged but trouble with the
+ * listener itself.
+ */
+#include "inside.h"
+
+#include "base/check.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	POOL_GROUP = 3, /* io_pool_init() wants a number of its own for each pool */
+	POOL_BUFS = 4,	/* shared by all: a buffer is held within done() only */
+	ACCEPT_PAUSE_MS = 100,
+	NS_PER_MS = 1000000,
+};
+
+/* --- the table of paths ---------------------------------------------------------------------- */
+
+/* Ready, and with mode= whether the target can be reached; draining is not ready in any mode. */
+static void answer_health(struct prober *prober, const struct request *request, uint64_t now_ns)
+{
+	const struct health_ops *ops = &prober->health->ops;
+	struct probe probe;
+	const char *wrong = probe_parse(&probe, request->query);
+	const char *reason = wrong ? NULL : ops->not_ready(ops->ctx);
+
+	if (wrong)
+		prober_answer(prober, HTTP_BAD_REQUEST, wrong, now_ns);
+	else if (reason)
+		prober_answer(prober, HTTP_UNAVAILABLE, reason, now_ns);
+	else if (probe.mode == PROBE_NONE)
+		prober_answer(prober, HTTP_OK, "OK", now_ns);
+	else
+		prober_ask(prober, &probe, now_ns);
+}
+
+/* That this is answered at all is the answer: the loop turns. */
+static void answer_livez(struct prober *prober, const struct request *request, uint64_t now_ns)
+{
+	(void)request;
+	prober_answer(prober, HTTP_OK, "OK", now_ns);
+}
+
+static const struct {
+	const char *path;
+	void (*answer)(struct prober *prober, const struct request *request, uint64_t now_ns);
+} paths[] = {
+	{"/health", answer_health},
+	{"/livez", answer_livez},
+};
+
+void health_route(struct prober *prober, const struct request *request, uint64_t now_ns)
+{
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		if (strcmp(request->path, paths[i].path) == 0) {
+			paths[i].answer(prober, request, now_ns);
+			return;
+		}
+	}
+	prober_answer(prober, HTTP_NOT_FOUND, "no such path", now_ns);
+}
+
+/* --- accepting ------------------------------------------------------------------------------- */
+
+static struct prober *free_prober(struct health *health)
+{
+	for (size_t i = 0; i < HEALTH_PROBERS_MAX; i++) {
+		if (health->probers[i].state == PROBER_FREE)
+			return &health->probers[i];
+	}
+	return NULL;
+}
+
+static void close_listener(struct health *health)
+{
+	io_close(health->io, health->fd);
+	health->fd = -1;
+}
+
+static void accepted(struct io_op *op, int result)
+{
+	struct health *health = list_entry(op, struct health, accept);
+	struct prober *prober = health->closing ? NULL : free_prober(health);
+
+	if (result >= 0 && prober)
+		prober_admit(prober, result);
+	else if (result >= 0)
+		io_close(health->io, result);
+	if (op->more)
+		return;
+	if (health->closing)
+		close_listener(health);
+	else
+		health->accept_failed = health->dirty = true;
+}
+
+static void submit_accept(struct health *health)
+{
+	health->accept = (struct io_op){.done = accepted, .kind = IO_ACCEPT, .fd = health->fd};
+	health->accept_at_ns = UINT64_MAX;
+	io_submit(health->io, &health->accept);
+}
+
+/* Out of descriptors, most likely: some come back with time. */
+static void pause_accepting(struct health *health, uint64_t now_ns)
+{
+	health->accept_failed = false;
+	health->accept_at_ns = now_ns + ACCEPT_PAUSE_MS * NS_PER_MS;
+	log_debug("health port: accepting failed, trying again in %d ms", ACCEPT_PAUSE_MS);
+}
+
+/* --- the door -------------------------------------------------------------------------------- */
+
+int health_open(struct health **health, struct io *io, uint16_t port, const struct health_ops *ops)
+{
+	struct health *new = calloc(1, sizeof(*new));
+	int error;
+
+	if (!new)
+		return -ENOMEM;
+	new->io = io;
+	new->ops = *ops;
+	new->fd = health_listen(port);
+	error = new->fd < 0
+			? new->fd
+			: io_pool_init(&new->pool, io, POOL_GROUP, POOL_BUFS, HEALTH_REQUEST_MAX);
+	if (error < 0) {
+		if (new->fd >= 0)
+			close_listener(new);
+		free(new);
+		return error;
+	}
+	for (size_t i = 0; i < HEALTH_PROBERS_MAX; i++)
+		prober_init(&new->probers[i], new);
+	new->deadline_ns = UINT64_MAX;
+	submit_accept(new);
+	*health = new;
+	return 0;
+}
+
+uint16_t health_port(const struct health *health)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+	struct addr addr = {0};
+
+	if (getsockname(health->fd, (struct sockaddr *)&sa, &len) == 0)
+		addr_from_sockaddr(&addr, (const struct sockaddr *)&sa);
+	return addr.port;
+}
+
+/* A step may note something again, a dial that was answered at once for one. */
+static void step_all(struct health *health, uint64_t now_ns)
+{
+	do {
+		health->dirty = false;
+		health->deadline_ns = health->accept_at_ns;
+		for (struct prober *p = health->probers; p < health->probers + HEALTH_PROBERS_MAX;
+		     p++) {
+			prober_step(p, now_ns);
+			if (p->deadline_ns < health->deadline_ns)
+				health->deadline_ns = p->deadline_ns;
+		}
+	} while (health->dirty);
+}
+
+void health_turn(struct health *health, uint64_t now_ns)
+{
+	if (health->closing || (!health->dirty && now_ns < health->deadline_ns))
+		return;
+	if (health->accept_failed)
+		pause_accepting(health, now_ns);
+	if (now_ns >= health->accept_at_ns)
+		submit_accept(health);
+	step_all(health, now_ns);
+}
+
+uint64_t health_deadline(const struct health *health)
+{
+	if (health->closing)
+		return UINT64_MAX;
+	return health->dirty ? 0 : health->deadline_ns;
+}
+
+void health_close(struct health *health)
+{
+	if (health->closing)
+		return;
+	health->closing = true;
+	if (health->accept.busy)
+		io_cancel(health->io, &health->accept);
+	else
+		close_listener(health);
+	for (size_t i = 0; i < HEALTH_PROBERS_MAX; i++)
+		prober_abandon(&health->probers[i]);
+}
+
+bool health_closed(const struct health *health)
+{
+	for (size_t i = 0; i < HEALTH_PROBERS_MAX; i++) {
+		if (health->probers[i].state != PROBER_FREE)
+			return false;
+	}
+	return health->closing && health->fd < 0;
+}
+
+void health_free(struct health *health)
+{
+	CHECK(health_closed(health));
+	io_pool_fini(&health->pool);
+	free(health);
+}

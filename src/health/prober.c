@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The client's side of a prober: one request, one answer, one orderly end.
+ *
+ *	FREE -> READING -> ANSWERING -> DRAINING -> CLOSING -> FREE
+ *		   `-> ASKING -^
+ *
+ * The end deserves its own state. A socket that is closed while bytes of the client are unread
+ * sends a RST, which may overtake the answer in the client's kernel; a client that sent too much
+ * would then see an error and not the 431 that explains it. So the answer is followed by a FIN, and
+ * what still comes is read and forgotten until the client closes too, within a bound of time and
+ * bytes.
+ *
+ * Each state has a deadline. At most one operation is under way with the client at any time, so
+ * what it means that it returned follows from the state alone.
+ */
+#include "inside.h"
+
+#include "base/check.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+	DRAIN_TIMEOUT_S = 1,
+	DRAIN_BYTES_MAX = 64 * 1024,
+};
+
+static const uint64_t ns_per_s = 1000000000;
+
+/* Which states may follow. */
+static const unsigned legal_after[] = {
+	[PROBER_FREE] = 1 << PROBER_READING,
+	[PROBER_READING] = 1 << PROBER_ASKING | 1 << PROBER_ANSWERING | 1 << PROBER_CLOSING,
+	[PROBER_ASKING] = 1 << PROBER_ANSWERING | 1 << PROBER_CLOSING,
+	[PROBER_ANSWERING] = 1 << PROBER_DRAINING | 1 << PROBER_CLOSING,
+	[PROBER_DRAINING] = 1 << PROBER_CLOSING,
+	[PROBER_CLOSING] = 1 << PROBER_FREE,
+};
+
+static void prober_set_state(struct prober *prober, enum prober_state state, uint64_t deadline_ns)
+{
+	CHECK(legal_after[prober->state] & 1u << state);
+	prober->state = state;
+	prober->deadline_ns = deadline_ns;
+}
+
+/* CLOSING is over when nothing is under way on either side. */
+static void settle(struct prober *prober)
+{
+	if (prober->op.busy)
+		return;
+	if (prober->fd >= 0)
+		io_close(prober->health->io, prober->fd);
+	prober->fd = -1;
+	if (prober->dial.state == DIAL_IDLE)
+		prober_set_state(prober, PROBER_FREE, UINT64_MAX);
+}
+
+void prober_note(struct prober *prober)
+{
+	if (prober->state == PROBER_CLOSING)
+		settle(prober);
+	else
+		prober->health->dirty = true;
+}
+
+void prober_abandon(struct prober *prober)
+{
+	if (prober->state == PROBER_FREE || prober->state == PROBER_CLOSING)
+		return;
+	prober_set_state(prober, PROBER_CLOSING, UINT64_MAX);
+	io_cancel(prober->health->io, &prober->op);
+	health_dial_abandon(&prober->dial);
+	if (prober->state == PROBER_CLOSING)
+		settle(prober);
+}
+
+/* --- operations ------------------------------------------------------------------------------ */
+
+static void keep(struct prober *prober, const struct io_buf *buf, size_t len)
+{
+	if (prober->state == PROBER_READING) {
+		memcpy(prober->request + prober->received, buf->data, len);
+		prober->received += len;
+		prober->request[prober->received] = '\0';
+	} else {
+		prober->drained += len;
+	}
+}
+
+static void client_done(struct io_op *op, int result)
+{
+	struct prober *prober = list_entry(op, struct prober, op);
+
+	if (op->kind == IO_RECV && op->recv.buf) {
+		keep(prober, op->recv.buf, (size_t)result);
+		buf_drop(&op->recv.buf->buf);
+	}
+	prober->returned = true;
+	prober->result = result;
+	prober_note(prober);
+}
+
+static void receive(struct prober *prober, size_t limit)
+{
+	prober->op = (struct io_op){.done = client_done, .kind = IO_RECV, .fd = prober->fd};
+	prober->op.recv.pool = &prober->health->pool;
+	prober->op.recv.limit = (uint32_t)limit;
+	io_submit(prober->health->io, &prober->op);
+}
+
+static void send_answer(struct prober *prober, size_t len)
+{
+	prober->iov = (struct iovec){.iov_base = prober->answer, .iov_len = len};
+	prober->op = (struct io_op){.done = client_done, .kind = IO_SEND, .fd = prober->fd};
+	prober->op.send.iov = &prober->iov;
+	prober->op.send.count = 1;
+	io_submit(prober->health->io, &prober->op);
+}
+
+/* --- the answer ------------------------------------------------------------------------------ */
+
+static const char *phrase(unsigned status)
+{
+	switch (status) {
+	case HTTP_OK:
+		return "OK";
+	case HTTP_BAD_REQUEST:
+		return "Bad Request";
+	case HTTP_NOT_FOUND:
+		return "Not Found";
+	case HTTP_METHOD_NOT_ALLOWED:
+		return "Method Not Allowed";
+	case HTTP_REQUEST_TIMEOUT:
+		return "Request Timeout";
+	case HTTP_HEADERS_TOO_LARGE:
+		return "Request Header Fields Too Large";
+	case HTTP_UNAVAILABLE:
+		return "Service Unavailable";
+	default:
+		return "HTTP Version Not Supported";
+	}
+}
+
+/* RFC 9110, section 15.5.6 wants Allow with a 405; section 9.3.2, a HEAD answered like a GET. */
+void prober_answer(struct prober *prober, unsigned status, const char *body, uint64_t now_ns)
+{
+	int len = snprintf(prober->answer, sizeof(prober->answer),
+			   "HTTP/1.1 %u %s\r\nContent-Type: text/plain; charset=utf-8\r\n"
+			   "Content-Length: %zu\r\nCache-Control: no-store\r\n%s"
+			   "Connection: close\r\n\r\n%s",
+			   status, phrase(status), strlen(body),
+			   status == HTTP_METHOD_NOT_ALLOWED ? "Allow: GET, HEAD\r\n" : "",
+			   prober->head ? "" : body);
+
+	CHECK(len > 0 && (size_t)len < sizeof(prober->answer));
+	prober_set_state(prober, PROBER_ANSWERING, now_ns + HEALTH_REQUEST_TIMEOUT_S * ns_per_s);
+	send_answer(prober, (size_t)len);
+}
+
+void prober_ask(struct prober *prober, const struct probe *probe, uint64_t now_ns)
+{
+	prober_set_state(prober, PROBER_ASKING, now_ns + probe->timeout_ns);
+	health_dial_start(&prober->dial, probe);
+}
+
+/* --- the states ------------------------------------------------------------------------------ */
+
+static void request_received(struct prober *prober, uint64_t now_ns)
+{
+	struct request request = {0};
+	unsigned status = request_parse(&request, prober->request);
+
+	prober->head = request.head;
+	if (status == HTTP_OK)
+		health_route(prober, &request, now_ns);
+	else
+		prober_answer(prober, status, phrase(status), now_ns);
+}
+
+/* A client that hangs up before it has asked gets nothing; one that is slow is told. */
+static void reading_returned(struct prober *prober, uint64_t now_ns)
+{
+	bool more = prober->result > 0 || prober->result == -ENOBUFS;
+
+	if (request_complete(prober->request, prober->received))
+		request_received(prober, now_ns);
+	else if (prober->expired)
+		prober_answer(prober, HTTP_REQUEST_TIMEOUT, "the request took too long", now_ns);
+	else if (!more)
+		prober_abandon(prober);
+	else if (prober->received == HEALTH_REQUEST_MAX)
+		prober_answer(prober, HTTP_HEADERS_TOO_LARGE, "accepted are up to 4096 bytes",
+			      now_ns);
+	else
+		receive(prober, HEALTH_REQUEST_MAX - prober->received);
+}
+
+static void answer_returned(struct prober *prober, uint64_t now_ns)
+{
+	if (prober->result < 0) {
+		prober_abandon(prober);
+		return;
+	}
+	io_shutdown(prober->health->io, prober->fd);
+	prober_set_state(prober, PROBER_DRAINING, now_ns + DRAIN_TIMEOUT_S * ns_per_s);
+	receive(prober, prober->health->pool.size);
+}
+
+static void drain_returned(struct prober *prober)
+{
+	bool more = prober->result > 0 || prober->result == -ENOBUFS;
+
+	if (more && prober->drained < DRAIN_BYTES_MAX)
+		receive(prober, prober->health->pool.size);
+	else
+		prober_abandon(prober);
+}
+
+static void verdict_returned(struct prober *prober, uint64_t now_ns)
+{
+	const struct health_dial *dial = &prober->dial;
+
+	if (!dial->answered)
+		return;
+	if (dial->reason[0] == '\0')
+		prober_answer(prober, HTTP_OK, "OK", now_ns);
+	else
+		prober_answer(prober, HTTP_UNAVAILABLE, dial->reason, now_ns);
+}
+
+static void expire(struct prober *prober, uint64_t now_ns)
+{
+	prober->deadline_ns = UINT64_MAX;
+	if (prober->state == PROBER_READING) {
+		prober->expired = true;
+		io_cancel(prober->health->io, &prober->op);
+	} else if (prober->state == PROBER_ASKING) {
+		health_dial_abandon(&prober->dial);
+		prober_answer(prober, HTTP_UNAVAILABLE, "target: no answer in time", now_ns);
+	} else {
+		prober_abandon(prober);
+	}
+}
+
+static void returned(struct prober *prober, uint64_t now_ns)
+{
+	prober->returned = false;
+	if (prober->state == PROBER_READING)
+		reading_returned(prober, now_ns);
+	else if (prober->state == PROBER_ANSWERING)
+		answer_returned(prober, now_ns);
+	else if (prober->state == PROBER_DRAINING)
+		drain_returned(prober);
+}
+
+/* The deadline of READING begins here, for only a turn knows the time. */
+void prober_step(struct prober *prober, uint64_t now_ns)
+{
+	if (prober->state == PROBER_READING && prober->deadline_ns == 0)
+		prober->deadline_ns = now_ns + HEALTH_REQUEST_TIMEOUT_S * ns_per_s;
+	if (prober->returned)
+		returned(prober, now_ns);
+	if (prober->state == PROBER_ASKING) {
+		health_dial_step(&prober->dial);
+		verdict_returned(prober, now_ns);
+	}
+	if (now_ns >= prober->deadline_ns)
+		expire(prober, now_ns);
+}
+
+void prober_init(struct prober *prober, struct health *health)
+{
+	prober->health = health;
+	prober->fd = -1;
+	prober->deadline_ns = UINT64_MAX;
+	health_dial_init(&prober->dial, prober);
+}
+
+void prober_admit(struct prober *prober, int fd)
+{
+	prober->fd = fd;
+	prober->returned = prober->expired = prober->head = false;
+	prober->received = prober->drained = 0;
+	prober_set_state(prober, PROBER_READING, 0);
+	receive(prober, HEALTH_REQUEST_MAX);
+	prober->health->dirty = true;
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "io.h"
+
+/* Host sockets as the kernel has them: the same for every backend that is no simulation. */
+int socket_open(struct io *io, uint8_t family);
+void socket_tune(struct io *io, int fd);
+void socket_shutdown(struct io *io, int fd);
+void socket_close(struct io *io, int fd);
+void socket_reset(struct io *io, int fd);

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: MIT
+#include "cli.h"
+
+#include "base/log.h"
+#include "crypto.h"
+#include "proxy.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/*
+ * The program seen from its shell: one optional word, and variables in the environment.
+ *
+ * Nothing is read before the process is hardened, because a key that was in memory once may be in a
+ * core dump for ever. Then the configuration is read into memory for secrets, and the environment's
+ * copies of the keys are overwritten in place: what the kernel shows of it under /proc is the very
+ * memory that getenv() returns. From there on the keys exist once, and proxy_run() wipes them when
+ * the WireGuard core has taken them over.
+ *
+ * Keys never come as arguments, since everybody may read those; so none of the messages here
+ * repeats an argument either.
+ *
+ * Exit status: 0 after a clean drain and for commands that worked, 1 when something failed at run
+ * time, 2 for a bad configuration or bad usage. An orchestrator may restart after 1; after 2 that
+ * is of no use.
+ */
+static const char usage[] =
+	"usage: wg-tinyproxy [--check | --help | --version | genkey | pubkey]\n";
+
+static int finish_output(void)
+{
+	return fflush(stdout) == 0 && ferror(stdout) == 0 ? 0 : EXIT_RUNTIME;
+}
+
+static int show_help(void)
+{
+	const char *line;
+
+	fputs(usage, stdout);
+	puts("\nA userspace WireGuard <-> TCP proxy. Without an argument it runs, configured by\n"
+	     "environment variables:\n");
+	for (size_t i = 0; (line = config_help(i)) != NULL; i++)
+		printf("  %s\n", line);
+	puts("\nA key is read from a file where <NAME>_FILE gives a path instead of <NAME>:");
+	for (size_t i = 0; (line = config_key_name(i)) != NULL; i++)
+		printf("  %s_FILE\n", line);
+	puts("\n--check  checks the configuration and opens no socket\n"
+	     "genkey   prints a new private key\n"
+	     "pubkey   reads a private key from stdin and prints its public key\n"
+	     "\nExit status: 0 ended as asked, 1 failed at run time, 2 bad configuration or usage");
+	return finish_output();
+}
+
+static int show_version(void)
+{
+	puts("wg-tinyproxy " VERSION);
+	return finish_output();
+}
+
+/* The one mistake that takes cryptography to find: somebody has pasted the wrong public key. */
+static bool is_own_peer(const struct config *config)
+{
+	uint8_t own[CONFIG_KEY_LEN];
+
+	crypto_public_key(own, config->private_key);
+	return crypto_equal(own, config->public_key, sizeof(own));
+}
+
+/* False, with every mistake logged, when the configuration is wrong. */
+static bool read_config(struct config *config)
+{
+	static struct config_errors errors;
+	bool ok = config_read(config, &environment_source, &errors);
+
+	environment_wipe_keys();
+	for (size_t i = 0; i < errors.count && i < CONFIG_ERRORS_MAX; i++)
+		log_error("%s", errors.line[i]);
+	if (is_own_peer(config)) {
+		log_error(
+			"WG_PUBLIC_KEY is that of our own WG_PRIVATE_KEY; accepted: the server's");
+		ok = false;
+	}
+	return ok;
+}
+
+static int print_summary(struct config *config)
+{
+	uint8_t public_key[CONFIG_KEY_LEN];
+	char text[45];
+
+	crypto_public_key(public_key, config->private_key);
+	printf("configuration is valid: %s, our public key is %s\n",
+	       config->mode == CONFIG_INGRESS ? "ingress" : "egress",
+	       config_format_key(public_key, text));
+	return finish_output();
+}
+
+static int run_proxy(struct config *config)
+{
+	log_set_level(config->log_level);
+	switch (proxy_run(config)) {
+	case 0:
+		return 0;
+	case -EINVAL:
+		return EXIT_CONFIG;
+	default:
+		return EXIT_RUNTIME;
+	}
+}
+
+/* The configuration lives in memory for secrets while `action` works with it. */
+static int with_config(int (*action)(struct config *config))
+{
+	struct config *config = crypto_secret_alloc(sizeof(*config));
+	int status = EXIT_CONFIG;
+
+	if (config == NULL) {
+		log_error("no memory for the configuration");
+		return EXIT_RUNTIME;
+	}
+	if (read_config(config))
+		status = action(config);
+	crypto_secret_free(config, sizeof(*config));
+	return status;
+}
+
+static int check(void)
+{
+	return with_config(print_summary);
+}
+
+static int run(void)
+{
+	return with_config(run_proxy);
+}
+
+/* A closed stderr would be the first socket's number, and the log would go to a stranger. */
+static void open_standard_files(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	close(fd);
+}
+
+/* What must hold before a secret is read: no core dump, no debugger, no file for others. */
+static void harden(void)
+{
+	const struct rlimit none = {0, 0};
+
+	prctl(PR_SET_DUMPABLE, 0);
+	setrlimit(RLIMIT_CORE, &none);
+	signal(SIGPIPE, SIG_IGN);
+	umask(S_IRWXG | S_IRWXO);
+}
+
+/* NULL: no such word. */
+static int (*find_command(const char *word))(void)
+{
+	static const struct {
+		const char *word;
+		int (*command)(void);
+	} commands[] = {
+		{"--check", check},	   {"--help", show_help},
+		{"-h", show_help},	   {"--version", show_version},
+		{"genkey", keys_generate}, {"pubkey", keys_derive_public},
+	};
+
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		if (strcmp(commands[i].word, word) == 0)
+			return commands[i].command;
+	}
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	int (*command)(void) = run;
+
+	open_standard_files();
+	harden();
+	if (argc > 1)
+		command = argc == 2 ? find_command(argv[1]) : NULL;
+	if (command == NULL) {
+		fputs(usage, stderr);
+		return EXIT_CONFIG;
+	}
+	if (!crypto_init()) {
+		log_error("the cryptographic library cannot start");
+		return EXIT_RUNTIME;
+	}
+	return command();
+}

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: MIT
+/* The host's side: names and addresses, signals, the ingress listener. */
+#include "inside.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+	LISTEN_BACKLOG = 4096, /* the kernel takes what net.core.somaxconn allows */
+	ACCEPT_PAUSE_MS = 100, /* after -EMFILE and its kind */
+	NS_PER_MS = 1000000,
+};
+
+/* --- names --------------------------------------------------------------------------------------
+ */
+
+/* A target in the tunnel must be where the tunnel leads. */
+static bool is_usable(const struct proxy *proxy, const struct addr *addr)
+{
+	const struct config *config = proxy->config;
+	bool family = false, allowed = false;
+
+	if (config->mode == CONFIG_EGRESS)
+		return true;
+	for (size_t i = 0; i < config->address_count; i++)
+		family = family || config->address[i].family == addr->family;
+	for (size_t i = 0; i < config->allowed_count; i++)
+		allowed = allowed || cidr_contains(&config->allowed[i], addr->family, addr->ip);
+	return family && allowed;
+}
+
+static void target_changed(void *ctx, const struct addr *addrs, size_t count)
+{
+	struct proxy *proxy = ctx;
+	struct proxy_host *target = &proxy->target;
+
+	target->count = 0;
+	for (size_t i = 0; i < count && target->count < RESOLVE_ADDRS_MAX; i++) {
+		if (is_usable(proxy, &addrs[i]))
+			target->addrs[target->count++] = addrs[i];
+	}
+	if (target->count == 0)
+		log_error("TARGET_HOST %s: none of its %zu addresses lies within WG_ALLOWED_IP",
+			  target->config->name, count);
+}
+
+struct addr host_target(void *ctx)
+{
+	const struct proxy *proxy = ctx;
+
+	if (proxy->target.count > 0)
+		return proxy->target.addrs[0];
+	return (struct addr){.family = ADDR_NONE};
+}
+
+static void endpoint_changed(void *ctx, const struct addr *addrs, size_t count)
+{
+	struct proxy *proxy = ctx;
+	struct proxy_host *endpoint = &proxy->endpoint;
+
+	endpoint->count = count < RESOLVE_ADDRS_MAX ? count : RESOLVE_ADDRS_MAX;
+	memcpy(endpoint->addrs, addrs, endpoint->count * sizeof(addrs[0]));
+	endpoint->next = 0;
+	/* A session that works knows better than DNS where its peer is. */
+	if (!wg_status(proxy->wg, proxy->now_ns).session)
+		wg_set_endpoint(proxy->wg, &endpoint->addrs[0]);
+}
+
+void host_next_endpoint(struct proxy *proxy)
+{
+	struct proxy_host *endpoint = &proxy->endpoint;
+
+	if (endpoint->name == NULL)
+		return;
+	if (endpoint->count > 0) {
+		endpoint->next = (endpoint->next + 1) % endpoint->count;
+		wg_set_endpoint(proxy->wg, &endpoint->addrs[endpoint->next]);
+	}
+	resolve_refresh(endpoint->name);
+}
+
+static int watch(struct proxy *proxy, struct proxy_host *host, const struct config_host *config,
+		 resolve_fn *changed)
+{
+	host->config = config;
+	if (config->addr.family != ADDR_NONE) {
+		host->addrs[0] = config->addr;
+		host->count = 1;
+		return 0;
+	}
+	if (proxy->resolve == NULL) {
+		int error = resolve_open(&proxy->resolve, &proxy->io);
+
+		if (error < 0)
+			return error;
+	}
+	host->name = resolve_watch(proxy->resolve, config->name, config->addr.port, changed, proxy);
+	return host->name == NULL ? -ENOMEM : 0;
+}
+
+int host_watch(struct proxy *proxy)
+{
+	int error = watch(proxy, &proxy->endpoint, &proxy->config->endpoint, endpoint_changed);
+
+	return error < 0 ? error
+			 : watch(proxy, &proxy->target, &proxy->config->target, target_changed);
+}
+
+/* --- the ingress listener
+ * -------------------------------------------------------------------------- */
+
+static void accepted(struct io_op *op, int result)
+{
+	struct proxy *proxy = list_entry(op, struct proxy, accept);
+
+	if (result >= 0)
+		relay_adopt(proxy->relay, result, NULL, NULL);
+	if (op->more || proxy->state >= PROXY_PARTING)
+		return;
+	if (result < 0)
+		log_warn("accepting connections failed: %s", strerror(-result));
+	proxy->accept_again_ns = proxy->now_ns + ACCEPT_PAUSE_MS * (uint64_t)NS_PER_MS;
+}
+
+void host_accept_again(struct proxy *proxy)
+{
+	proxy->accept_again_ns = UINT64_MAX;
+	proxy->accept.kind = IO_ACCEPT;
+	proxy->accept.fd = proxy->listen_fd;
+	proxy->accept.done = accepted;
+	io_submit(&proxy->io, &proxy->accept);
+}
+
+static int open_listener(const struct addr *addr)
+{
+	struct sockaddr_storage sa;
+	unsigned len = addr_to_sockaddr(addr, false, &sa);
+	int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int on = 1, error;
+
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (bind(fd, (const struct sockaddr *)&sa, len) == 0 && listen(fd, LISTEN_BACKLOG) == 0)
+		return fd;
+	error = -errno;
+	close(fd);
+	return error;
+}
+
+int host_listen(struct proxy *proxy)
+{
+	char text[ADDR_TEXT_MAX];
+
+	proxy->listen_fd = open_listener(&proxy->config->listen_addr);
+	if (proxy->listen_fd < 0) {
+		log_error("cannot listen on %s: %s", addr_format(&proxy->config->listen_addr, text),
+			  strerror(-proxy->listen_fd));
+		return proxy->listen_fd;
+	}
+	host_accept_again(proxy);
+	return 0;
+}
+
+/* --- signals
+ * ------------------------------------------------------------------------------------------ */
+
+static void poll_signals(struct proxy *proxy);
+
+static void signalled(struct io_op *op, int result)
+{
+	struct proxy *proxy = list_entry(op, struct proxy, signal_poll);
+	struct signalfd_siginfo info;
+
+	while (result > 0 && read(proxy->signal_fd, &info, sizeof(info)) == sizeof(info))
+		proxy_stop(proxy);
+	if (result != -ECANCELED)
+		poll_signals(proxy);
+}
+
+static void poll_signals(struct proxy *proxy)
+{
+	proxy->signal_poll.kind = IO_POLL;
+	proxy->signal_poll.fd = proxy->signal_fd;
+	proxy->signal_poll.done = signalled;
+	proxy->signal_poll.poll.events = POLLIN;
+	io_submit(&proxy->io, &proxy->signal_poll);
+}
+
+int host_catch_signals(struct proxy *proxy)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	proxy->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (proxy->signal_fd < 0)
+		return -errno;
+	poll_signals(proxy);
+	return 0;
+}

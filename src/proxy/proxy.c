@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The proxy's life. It is started bottom up, so that what can fail for reasons of the host - ports,
+ * limits, a kernel without io_uring - fails before anything is promised; it runs turn after turn
+ * (turn.c); and it ends in steps, each with a deadline of its own:
+ *
+ *	RUNNING --SIGTERM--> DRAINING	readiness is red; egress refuses, ingress still accepts
+ *		--idle, DRAIN_TIMEOUT or a second signal--> PARTING	RST for who is left
+ *		--all gone, 1 s--> CLOSING	operations under way are cancelled and come back
+ *
+ * Secrets: the configuration's keys are wiped as soon as the core has taken them over; the core
+ * lives in memory for secrets, and is wiped at the end.
+ */
+#include "inside.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signal.h>
+#include <unistd.h>
+
+enum {
+	IO_ENTRIES = 512,
+	NS_PER_MS = 1000000,
+	FILES_BESIDE = 128, /* descriptors for other things than connections */
+};
+
+static void random_bytes(void *ctx, void *out, size_t len)
+{
+	(void)ctx;
+	crypto_random(out, len);
+}
+
+static int fail(const char *what, int error)
+{
+	log_error("%s: %s", what, strerror(-error));
+	return error;
+}
+
+/* --- start
+ * ---------------------------------------------------------------------------------------- */
+
+static void raise_file_limit(uint32_t connections)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	if (limit.rlim_cur < (rlim_t)connections + FILES_BESIDE)
+		log_warn("the limit of %llu open files is less than MAX_CONNECTIONS %u needs",
+			 (unsigned long long)limit.rlim_cur, connections);
+}
+
+static int start_wg(struct proxy *proxy)
+{
+	struct wg_config *wg_config = crypto_secret_alloc(sizeof(*wg_config));
+	struct wg_env env = {.random = random_bytes};
+	struct config *config = proxy->config;
+	int error = -ENOMEM;
+
+	proxy->wg = crypto_secret_alloc(wg_size());
+	if (proxy->wg != NULL && wg_config != NULL) {
+		memcpy(wg_config->private_key, config->private_key, WG_KEY_LEN);
+		memcpy(wg_config->peer_public_key, config->public_key, WG_KEY_LEN);
+		memcpy(wg_config->preshared_key, config->preshared_key, WG_KEY_LEN);
+		memcpy(wg_config->allowed, config->allowed, sizeof(wg_config->allowed));
+		wg_config->allowed_count = config->allowed_count;
+		wg_config->endpoint = config->endpoint.addr;
+		wg_config->keepalive_s = config->keepalive_s;
+		wg_config->mtu = config->mtu;
+		error = wg_init(proxy->wg, wg_config, &env, proxy->now_ns);
+	}
+	if (wg_config != NULL)
+		crypto_secret_free(wg_config, sizeof(*wg_config));
+	crypto_wipe(config->private_key, sizeof(config->private_key));
+	crypto_wipe(config->preshared_key, sizeof(config->preshared_key));
+	return error;
+}
+
+static int start_stack(struct proxy *proxy)
+{
+	const struct config *config = proxy->config;
+	struct relay_config relay_config = {
+		.io = &proxy->io,
+		.budget = &proxy->budget,
+		.conns_max = config->connections_max,
+		.connect_timeout_ns = config->connect_timeout_ns,
+		.target = host_target,
+		.target_ctx = proxy,
+	};
+	struct stack_config stack_config = {
+		.addrs_count = config->address_count,
+		.mtu = config->mtu,
+		.conns_max = config->connections_max,
+		.budget = &proxy->budget,
+		.events = &relay_stack_events,
+		.room = turn_room,
+		.push = turn_push,
+		.out_ctx = proxy,
+		.random = random_bytes,
+	};
+
+	memcpy(stack_config.addrs, config->address, sizeof(stack_config.addrs));
+	proxy->relay = relay_new(&relay_config);
+	if (proxy->relay == NULL)
+		return -ENOMEM;
+	stack_config.events_ctx = proxy->relay;
+	proxy->stack = stack_new(&stack_config, proxy->now_ns);
+	if (proxy->stack == NULL)
+		return -ENOMEM;
+	relay_set_stack(proxy->relay, proxy->stack);
+	return 0;
+}
+
+static int start_listener(struct proxy *proxy)
+{
+	return proxy->config->mode == CONFIG_INGRESS
+		       ? host_listen(proxy)
+		       : stack_listen(proxy->stack, proxy->config->local_port);
+}
+
+static int start_health(struct proxy *proxy)
+{
+	struct health_ops ops = probe_ops(proxy);
+
+	if (proxy->config->health_port == 0)
+		return 0;
+	return health_open(&proxy->health, &proxy->io, proxy->config->health_port, &ops);
+}
+
+/* Step by step; each says in the log what it lacked. */
+static int start(struct proxy *proxy)
+{
+	struct udp_config udp_config = {.port = proxy->config->wg_listen_port};
+	int error;
+
+	if (aead_init(proxy->config->aead_engine) == NULL) {
+		log_error("AEAD_ENGINE: \"%s\" is no engine that works here",
+			  proxy->config->aead_engine);
+		return -EINVAL;
+	}
+	raise_file_limit(proxy->config->connections_max);
+	error = io_init(&proxy->io, &io_backend_uring, IO_ENTRIES);
+	if (error < 0)
+		return fail("this kernel or sandbox has no usable io_uring", error);
+	error = udp_open(&proxy->udp, &proxy->io, &udp_config);
+	if (error < 0)
+		return fail("cannot open the WireGuard socket", error);
+	error = start_wg(proxy);
+	if (error < 0)
+		return fail("the WireGuard keys cannot work", error);
+	error = start_stack(proxy);
+	if (error < 0)
+		return fail("cannot set up the tunnel's stack", error);
+	error = host_watch(proxy);
+	if (error < 0)
+		return fail("cannot set up name resolution", error);
+	error = start_listener(proxy);
+	if (error < 0)
+		return fail("cannot listen", error);
+	error = start_health(proxy);
+	if (error < 0)
+		return fail("cannot serve HEALTH_PORT", error);
+	error = host_catch_signals(proxy);
+	return error < 0 ? fail("cannot catch signals", error) : 0;
+}
+
+/* --- end
+ * ------------------------------------------------------------------------------------------- */
+
+static void set_state(struct proxy *proxy, enum proxy_state state, uint64_t deadline_ns)
+{
+	CHECK(state > proxy->state);
+	proxy->state = state;
+	proxy->state_deadline_ns = deadline_ns;
+}
+
+static void part(struct proxy *proxy)
+{
+	uint32_t open = relay_stats(proxy->relay)->open;
+
+	if (open > 0)
+		log_warn("%u connections are cut", open);
+	set_state(proxy, PROXY_PARTING, proxy->now_ns + PROXY_FAREWELL_MS * (uint64_t)NS_PER_MS);
+	io_cancel(&proxy->io, &proxy->accept);
+	stack_unlisten(proxy->stack);
+	relay_abort_all(proxy->relay);
+}
+
+void proxy_stop(struct proxy *proxy)
+{
+	if (proxy->state == PROXY_DRAINING)
+		part(proxy);
+	if (proxy->state != PROXY_RUNNING)
+		return;
+	log_info("draining %u connections", relay_stats(proxy->relay)->open);
+	set_state(proxy, PROXY_DRAINING, proxy->now_ns + proxy->config->drain_timeout_ns);
+	if (proxy->config->mode == CONFIG_EGRESS)
+		stack_unlisten(proxy->stack);
+}
+
+static void close_all(struct proxy *proxy)
+{
+	set_state(proxy, PROXY_CLOSING, proxy->now_ns + PROXY_FAREWELL_MS * (uint64_t)NS_PER_MS);
+	io_cancel(&proxy->io, &proxy->signal_poll);
+	if (proxy->health != NULL)
+		health_close(proxy->health);
+	if (proxy->resolve != NULL)
+		resolve_close(proxy->resolve);
+	udp_close(proxy->udp);
+}
+
+static bool is_late(const struct proxy *proxy)
+{
+	return proxy->now_ns >= proxy->state_deadline_ns;
+}
+
+/* Goes on to the next state when this one is over, and further when that one is, too. */
+static void advance(struct proxy *proxy)
+{
+	bool idle = relay_idle(proxy->relay);
+
+	if (proxy->state == PROXY_DRAINING && (idle || is_late(proxy)))
+		part(proxy);
+	if (proxy->state == PROXY_PARTING && ((idle && !proxy->accept.busy) || is_late(proxy)))
+		close_all(proxy);
+}
+
+static bool is_closed(const struct proxy *proxy)
+{
+	return !proxy->signal_poll.busy && udp_closed(proxy->udp) &&
+	       (proxy->health == NULL || health_closed(proxy->health)) &&
+	       (proxy->resolve == NULL || resolve_closed(proxy->resolve));
+}
+
+static int run(struct proxy *proxy)
+{
+	int error;
+
+	while (proxy->state != PROXY_CLOSING) {
+		error = io_turn(&proxy->io, turn_deadline(proxy), &proxy->now_ns);
+		if (error < 0)
+			return fail("the event loop failed", error);
+		turn_run(proxy);
+		advance(proxy);
+	}
+	while (!is_closed(proxy) && !is_late(proxy)) {
+		error = io_turn(&proxy->io, proxy->state_deadline_ns, &proxy->now_ns);
+		if (error < 0)
+			return fail("the event loop failed", error);
+	}
+	log_info("ended");
+	return 0;
+}
+
+int proxy_run(struct config *config)
+{
+	struct proxy *proxy = calloc(1, sizeof(*proxy));
+	int error;
+
+	if (proxy == NULL)
+		return fail("cannot start", -ENOMEM);
+	proxy->config = config;
+	proxy->budget.limit = (size_t)config->memory_limit;
+	proxy->now_ns = io_now();
+	proxy->listen_fd = -1;
+	proxy->accept_again_ns = UINT64_MAX;
+	proxy->state_deadline_ns = UINT64_MAX;
+	snprintf(proxy->target_text, sizeof(proxy->target_text),
+		 strchr(config->target.name, ':') == NULL ? "%s:%u" : "[%s]:%u",
+		 config->target.name, config->target.addr.port);
+	error = start(proxy);
+	if (error == 0) {
+		report_start(proxy);
+		error = run(proxy);
+	}
+	/* The process ends here: the kernel frees memory and sockets, we wipe secrets. */
+	config_wipe(config);
+	if (proxy->wg != NULL)
+		crypto_secret_free(proxy->wg, wg_size());
+	return error;
+}

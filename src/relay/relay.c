@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The relay: connections in the tunnel joined with connections on the host.
+ *
+ * Everything that happens arrives as an event of the stack or as a completion of the loop. Both
+ * only take note - bytes into a queue, an end into a state - and put the connection on the dirty
+ * list. relay_turn() then works off that list: writes, receives, sends, ends, and frees. So no
+ * callback ever finds a connection freed under it, a connection that had twenty packets in a turn
+ * makes one send for them, and the stack is never called from within itself.
+ *
+ *	dial.c	 how a connection comes to have two sides
+ *	half.c	 how bytes and ends go from one side to the other
+ *	queue.c	 where the bytes are in between
+ */
+#include "inside.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum {
+	RECV_POOL_GROUP = 1,
+	RECV_BUFS = 8,
+	RECV_BUF_SIZE = 65536,
+};
+
+/* --- events of the stack
+ * -------------------------------------------------------------------------- */
+
+static void *on_accepted(void *ctx, struct stack_conn *tunnel, const struct addr *from)
+{
+	struct relay *relay = ctx;
+	struct relay_conn *conn = conn_new(relay);
+	char text[ADDR_TEXT_MAX];
+
+	if (conn == NULL) {
+		relay->stats.refused[RELAY_REFUSED_LIMIT]++;
+		return NULL;
+	}
+	log_debug("connection from %s", addr_format(from, text));
+	conn->tunnel = tunnel;
+	return conn;
+}
+
+static void on_connected(void *user)
+{
+	conn_dialled(user, 0);
+}
+
+static bool on_data(void *user, const struct iovec *iov, int count)
+{
+	struct relay_conn *conn = user;
+
+	conn_mark_dirty(conn);
+	return queue_push(&conn->to_host.queue, conn->relay->config.budget, iov, count);
+}
+
+static void on_acked(void *user, size_t len)
+{
+	struct relay_conn *conn = user;
+
+	queue_return(&conn->to_tunnel.queue, conn->relay->config.budget, len);
+	conn_mark_dirty(conn);
+}
+
+static void on_fin(void *user)
+{
+	struct relay_conn *conn = user;
+
+	half_set_state(&conn->to_host, HALF_ENDED);
+	conn_mark_dirty(conn);
+}
+
+static int error_of(enum stack_end how)
+{
+	return how == STACK_END_TIMEOUT	  ? -ETIMEDOUT
+	       : how == STACK_END_REFUSED ? -ECONNREFUSED
+					  : -ECONNRESET;
+}
+
+/* An orderly end leaves the host side to finish what is queued; any other breaks it off. */
+static void on_ended(void *user, enum stack_end how)
+{
+	struct relay_conn *conn = user;
+
+	conn->tunnel = NULL;
+	conn_mark_dirty(conn);
+	if (how == STACK_END_CLOSED)
+		return;
+	if (conn->phase == RELAY_DIALLING && !conn->send.busy)
+		conn_dialled(conn, error_of(how)); /* it was the tunnel that was dialled */
+	else
+		conn_break(conn);
+}
+
+const struct stack_events relay_stack_events = {
+	.accepted = on_accepted,
+	.connected = on_connected,
+	.data = on_data,
+	.acked = on_acked,
+	.fin = on_fin,
+	.ended = on_ended,
+};
+
+/* --- life
+ * ------------------------------------------------------------------------------------------ */
+
+struct relay *relay_new(const struct relay_config *config)
+{
+	struct relay *relay = calloc(1, sizeof(*relay));
+
+	if (relay == NULL)
+		return NULL;
+	relay->config = *config;
+	list_init(&relay->conns);
+	list_init(&relay->dirty);
+	list_init(&relay->dialling);
+	list_init(&relay->starved);
+	if (io_pool_init(&relay->pool, config->io, RECV_POOL_GROUP, RECV_BUFS, RECV_BUF_SIZE) < 0) {
+		free(relay);
+		return NULL;
+	}
+	return relay;
+}
+
+void relay_set_stack(struct relay *relay, struct stack *stack)
+{
+	relay->stack = stack;
+}
+
+void relay_free(struct relay *relay)
+{
+	CHECK(relay_idle(relay));
+	io_pool_fini(&relay->pool);
+	free(relay);
+}
+
+void relay_adopt(struct relay *relay, int fd, relay_dialled_fn *dialled, void *ctx)
+{
+	struct relay_conn *conn = conn_new(relay);
+
+	if (conn == NULL) {
+		relay->stats.refused[RELAY_REFUSED_LIMIT]++;
+		io_reset(relay->config.io, fd);
+		if (dialled != NULL)
+			dialled(ctx, -ENOBUFS);
+		return;
+	}
+	io_tune(relay->config.io, fd);
+	conn->fd = fd;
+	conn->dialled = dialled;
+	conn->dialled_ctx = ctx;
+}
+
+/* --- the turn
+ * -------------------------------------------------------------------------------------- */
+
+static void time_out_dials(struct relay *relay)
+{
+	while (!list_empty(&relay->dialling)) {
+		struct relay_conn *conn = list_entry(relay->dialling.next, struct relay_conn, wait);
+
+		if (conn->deadline_ns > relay->now_ns)
+			return;
+		conn_dialled(conn, -ETIMEDOUT);
+	}
+}
+
+/* The target's name may have been resolved since the last turn. */
+static void dial_waiting(struct relay *relay)
+{
+	if (list_empty(&relay->dialling) ||
+	    relay->config.target(relay->config.target_ctx).family == ADDR_NONE)
+		return;
+	list_for_each (node, &relay->dialling) {
+		struct relay_conn *conn = list_entry(node, struct relay_conn, wait);
+
+		if (conn->phase == RELAY_WAITING)
+			conn_mark_dirty(conn);
+	}
+}
+
+/* In the order in which they came to wait, for as long as the budget has room. */
+static void feed_starved(struct relay *relay)
+{
+	const struct budget *budget = relay->config.budget;
+	size_t room = budget->limit - budget->used;
+
+	while (room >= queue_cost(RECV_LIMIT_MIN) && !list_empty(&relay->starved)) {
+		struct list *node = list_pop(&relay->starved);
+
+		conn_mark_dirty(list_entry(node, struct relay_conn, wait));
+		room -= queue_cost(RECV_LIMIT_MIN);
+	}
+}
+
+void relay_turn(struct relay *relay, uint64_t now_ns)
+{
+	struct list *node;
+
+	relay->now_ns = now_ns;
+	time_out_dials(relay);
+	dial_waiting(relay);
+	feed_starved(relay);
+	while ((node = list_pop(&relay->dirty)) != NULL)
+		conn_work(list_entry(node, struct relay_conn, dirty));
+}
+
+uint64_t relay_deadline(const struct relay *relay)
+{
+	if (!list_empty(&relay->dirty))
+		return 0;
+	if (list_empty(&relay->dialling))
+		return UINT64_MAX;
+	return list_entry(relay->dialling.next, struct relay_conn, wait)->deadline_ns;
+}
+
+void relay_abort_all(struct relay *relay)
+{
+	list_for_each (node, &relay->conns)
+		conn_break(list_entry(node, struct relay_conn, all));
+}
+
+bool relay_idle(const struct relay *relay)
+{
+	return list_empty(&relay->conns);
+}
+
+const struct relay_stats *relay_stats(const struct relay *relay)
+{
+	return &relay->stats;
+}

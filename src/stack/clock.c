@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+/*
+ * lwIP's clock. lwIP counts time in ticks: tcp_tmr() is one fast tick (TCP_TMR_INTERVAL), every
+ * second one also a slow tick, which all of TCP's own times are measured in (tcp_ticks).
+ *
+ * Ticking while nothing waits for time would wake an idle process twenty times a second. So after
+ * each tick all connections are looked at: as long as one has something under way, the next tick is
+ * due in an interval; when all are quiet, the next one is due when the first keep-alive or the end
+ * of a TIME_WAIT is. Ticks that were slept through are made up for by setting tcp_ticks forward
+ * before the next one: quiet connections measure nothing else. Whoever gives lwIP something to do
+ * calls clock_touch(), which brings the next tick back to an interval from now.
+ */
+#include "inside.h"
+
+#include "lwip/priv/tcp_priv.h"
+#include "lwip/sys.h"
+
+enum { NS_PER_MS = 1000000 };
+
+static const uint64_t tick_ns = (uint64_t)TCP_TMR_INTERVAL * NS_PER_MS;
+static const uint64_t slow_tick_ns = (uint64_t)TCP_SLOW_INTERVAL * NS_PER_MS;
+
+static uint64_t last_tick_ns;
+static uint64_t next_tick_ns = UINT64_MAX;
+static uint64_t now_latest_ns;
+
+u32_t sys_now(void)
+{
+	return (u32_t)(now_latest_ns / NS_PER_MS);
+}
+
+/* lwIP has something to do with this connection other than to wait for its peer. */
+static bool is_busy(const struct tcp_pcb *pcb)
+{
+	return pcb->unacked != NULL || pcb->unsent != NULL || pcb->ooseq != NULL ||
+	       pcb->refused_data != NULL || pcb->rtime >= 0 || pcb->persist_backoff > 0 ||
+	       (pcb->flags & (TF_ACK_DELAY | TF_ACK_NOW | TF_CLOSEPEND | TF_NAGLEMEMERR)) != 0 ||
+	       (pcb->state != ESTABLISHED && pcb->state != CLOSE_WAIT && pcb->state != FIN_WAIT_2);
+}
+
+/* Slow ticks until a quiet connection wants a keep-alive sent (or is given up). */
+static uint32_t quiet_ticks(const struct tcp_pcb *pcb)
+{
+	uint32_t idle = tcp_ticks - pcb->tmr;
+	uint32_t due = (pcb->keep_idle + (uint32_t)pcb->keep_cnt_sent * pcb->keep_intvl) /
+			       TCP_SLOW_INTERVAL +
+		       1;
+
+	return due > idle ? due - idle : 1;
+}
+
+/* Slow ticks until something has to be done, 0 for within a fast tick, UINT32_MAX for never. */
+static uint32_t ticks_to_sleep(void)
+{
+	uint32_t sleep = UINT32_MAX;
+
+	for (const struct tcp_pcb *pcb = tcp_active_pcbs; pcb != NULL; pcb = pcb->next) {
+		if (is_busy(pcb))
+			return 0;
+		sleep = LWIP_MIN(sleep, quiet_ticks(pcb));
+	}
+	for (const struct tcp_pcb *pcb = tcp_tw_pcbs; pcb != NULL; pcb = pcb->next) {
+		uint32_t age = tcp_ticks - pcb->tmr;
+		uint32_t due = 2 * TCP_MSL / TCP_SLOW_INTERVAL + 1;
+
+		sleep = LWIP_MIN(sleep, due > age ? due - age : 1);
+	}
+	return sleep;
+}
+
+static void plan_next_tick(void)
+{
+	uint32_t sleep = ticks_to_sleep();
+
+	if (sleep == UINT32_MAX)
+		next_tick_ns = UINT64_MAX;
+	else
+		next_tick_ns = last_tick_ns + LWIP_MAX(tick_ns, sleep * slow_tick_ns);
+}
+
+void clock_advance(uint64_t now_ns)
+{
+	uint64_t slow_ticks;
+
+	now_latest_ns = now_ns;
+	if (now_ns < last_tick_ns + tick_ns)
+		return;
+	/* All ticks but the last were slept through, or came too late to be run one by one. */
+	slow_ticks = (now_ns - last_tick_ns) / slow_tick_ns;
+	if (slow_ticks > 1)
+		tcp_ticks += (uint32_t)(slow_ticks - 1);
+	last_tick_ns = now_ns;
+	tcp_tmr();
+	plan_next_tick();
+}
+
+void clock_touch(void)
+{
+	next_tick_ns = LWIP_MIN(next_tick_ns, now_latest_ns + tick_ns);
+}
+
+/* lwIP calls this whenever a connection comes into being. */
+void tcp_timer_needed(void)
+{
+	clock_touch();
+}
+
+uint64_t clock_deadline(void)
+{
+	return next_tick_ns;
+}

@@ -1,0 +1,472 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Connections: lwIP's pcb on one side, an owner's `user` pointer on the other.
+ *
+ * lwIP frees a pcb when it likes to (a RST, a timeout, the last ACK) and calls its error callback
+ * afterwards; it may also keep one long after its owner has lost interest (TIME_WAIT, an
+ * unacknowledged FIN). So a connection is detached from its pcb as soon as neither needs the other:
+ * when lwIP frees the pcb, when the owner aborts, or when all is said in both directions - the
+ * peer's FIN was seen, ours is queued, and every byte that the owner lent is acknowledged. What is
+ * left then (our FIN's ACK, TIME_WAIT) lwIP does alone.
+ *
+ * The receive window belongs to the owner: bytes are credited when stack_consumed() says that they
+ * have been passed on. It begins at WINDOW_START and doubles, while there is memory, each time as
+ * many bytes were consumed: an idle connection has claimed little, a busy one gets all of TCP_WND.
+ */
+#include "inside.h"
+
+#include "lwip/priv/tcp_priv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+
+enum {
+	WINDOW_START = 65535, /* what a SYN can say without scaling (RFC 7323, section 2.2) */
+	DATA_IOV_MAX = 64,
+	KEEPALIVE_IDLE_MS = 60000,
+	KEEPALIVE_INTERVAL_MS = 15000,
+	KEEPALIVE_COUNT = 4,
+};
+
+void addr_to_lwip(const struct addr *addr, ip_addr_t *ip)
+{
+	memset(ip, 0, sizeof(*ip));
+	if (addr->family == ADDR_V4) {
+		IP_SET_TYPE_VAL(*ip, IPADDR_TYPE_V4);
+		memcpy(&ip_2_ip4(ip)->addr, addr->ip, 4);
+	} else {
+		IP_SET_TYPE_VAL(*ip, IPADDR_TYPE_V6);
+		memcpy(ip_2_ip6(ip)->addr, addr->ip, 16);
+	}
+}
+
+static void addr_from_lwip(struct addr *addr, const ip_addr_t *ip, uint16_t port)
+{
+	memset(addr, 0, sizeof(*addr));
+	addr->port = port;
+	addr->family = IP_IS_V6(ip) ? ADDR_V6 : ADDR_V4;
+	if (addr->family == ADDR_V6)
+		memcpy(addr->ip, ip_2_ip6(ip)->addr, 16);
+	else
+		memcpy(addr->ip, &ip_2_ip4(ip)->addr, 4);
+}
+
+static void mark_dirty(struct stack_conn *conn)
+{
+	clock_touch();
+	if (list_empty(&conn->work))
+		list_append(&conn->stack->dirty, &conn->work);
+}
+
+/* --- life ----------------------------------------------------------------------------------- */
+
+static struct stack_conn *conn_new(struct stack *stack, void *user)
+{
+	struct stack_conn *conn;
+
+	if (stack->stats.conns >= stack->config.conns_max ||
+	    !budget_take(stack->config.budget, sizeof(*conn)))
+		return NULL;
+	conn = calloc(1, sizeof(*conn));
+	if (conn == NULL) {
+		budget_give(stack->config.budget, sizeof(*conn));
+		return NULL;
+	}
+	conn->stack = stack;
+	conn->user = user;
+	list_append(&stack->conns, &conn->all);
+	list_init(&conn->work);
+	stack->stats.conns++;
+	return conn;
+}
+
+static void conn_free(struct stack_conn *conn)
+{
+	list_remove(&conn->all);
+	list_remove(&conn->work);
+	conn->stack->stats.conns--;
+	budget_give(conn->stack->config.budget, sizeof(*conn));
+	free(conn);
+}
+
+/* No callback of this pcb reaches us any more. */
+static void detach(struct stack_conn *conn)
+{
+	tcp_arg(conn->pcb, NULL);
+	tcp_recv(conn->pcb, NULL);
+	tcp_sent(conn->pcb, NULL);
+	tcp_err(conn->pcb, NULL);
+	conn->pcb = NULL;
+}
+
+/* ended() comes with the next turn: never from within a call of the owner's. */
+static void end_later(struct stack_conn *conn, enum stack_end how)
+{
+	conn->state = STACK_CONN_ENDING;
+	conn->how = (uint8_t)how;
+	list_remove(&conn->work);
+	list_append(&conn->stack->ending, &conn->work);
+}
+
+static void end_now(struct stack_conn *conn, enum stack_end how)
+{
+	struct stack *stack = conn->stack;
+	void *user = conn->user;
+
+	conn_free(conn);
+	stack->in_event = true;
+	stack->config.events->ended(user, how);
+	stack->in_event = false;
+}
+
+void conn_reap(struct stack *stack)
+{
+	struct list *node;
+
+	while ((node = list_pop(&stack->ending)) != NULL) {
+		struct stack_conn *conn = list_entry(node, struct stack_conn, work);
+
+		end_now(conn, conn->how);
+	}
+}
+
+void conn_drop(struct stack_conn *conn)
+{
+	struct tcp_pcb *pcb = conn->pcb;
+
+	if (pcb != NULL) {
+		detach(conn);
+		tcp_abandon(pcb, 0);
+	}
+	end_now(conn, STACK_END_RESET);
+}
+
+/* All is said in both directions: see the head of this file. */
+static void detach_if_done(struct stack_conn *conn)
+{
+	struct tcp_pcb *pcb = conn->pcb;
+
+	if (!conn->fin_seen || !conn->shut || conn->lent > 0)
+		return;
+	detach(conn);
+	/* From here on lwIP's own time-outs for closed connections apply. */
+	tcp_set_flags(pcb, TF_RXCLOSED);
+	end_later(conn, STACK_END_CLOSED);
+}
+
+/* --- lwIP's callbacks ------------------------------------------------------------------------ */
+
+/* Hands `count` pieces over; false when the owner has no room. */
+static bool give_pieces(struct stack_conn *conn, const struct iovec *iov, int count)
+{
+	bool taken;
+
+	conn->stack->in_event = true;
+	taken = conn->stack->config.events->data(conn->user, iov, count);
+	conn->stack->in_event = false;
+	return taken;
+}
+
+/*
+ * Gives a chain to the owner, in as many pieces as it has. When the owner stops in the middle, lwIP
+ * keeps the whole chain and offers it again: `taken_ahead` says how much of it to skip then.
+ */
+static bool give_chain(struct stack_conn *conn, const struct pbuf *chain)
+{
+	struct iovec iov[DATA_IOV_MAX];
+	uint32_t skip = conn->taken_ahead, len = 0;
+	int count = 0;
+
+	for (const struct pbuf *part = chain; part != NULL; part = part->next) {
+		uint32_t skipped = LWIP_MIN(skip, part->len);
+
+		skip -= skipped;
+		iov[count++] = (struct iovec){(uint8_t *)part->payload + skipped,
+					      part->len - skipped};
+		len += part->len - skipped;
+		if (count < DATA_IOV_MAX && part->next != NULL)
+			continue;
+		if (!give_pieces(conn, iov, count))
+			return false;
+		conn->taken_ahead += len;
+		count = 0;
+		len = 0;
+	}
+	conn->taken_ahead = 0;
+	return true;
+}
+
+static err_t on_fin(struct stack_conn *conn)
+{
+	struct stack *stack = conn->stack;
+
+	conn->fin_seen = true;
+	stack->in_event = true;
+	stack->config.events->fin(conn->user);
+	stack->in_event = false;
+	detach_if_done(conn);
+	return ERR_OK;
+}
+
+static err_t on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *chain, err_t err)
+{
+	struct stack_conn *conn = arg;
+
+	(void)pcb;
+	(void)err;
+	if (chain == NULL)
+		return on_fin(conn);
+	if (!give_chain(conn, chain))
+		return ERR_MEM; /* lwIP keeps it and offers it again */
+	pbuf_free(chain);
+	return ERR_OK;
+}
+
+static err_t on_sent(void *arg, struct tcp_pcb *pcb, u16_t len)
+{
+	struct stack_conn *conn = arg;
+
+	(void)pcb;
+	CHECK(len <= conn->lent);
+	conn->lent -= len;
+	conn->stack->in_event = true;
+	conn->stack->config.events->acked(conn->user, len);
+	conn->stack->in_event = false;
+	detach_if_done(conn);
+	return ERR_OK;
+}
+
+/* lwIP has freed, or is about to free, the pcb. */
+static void on_error(void *arg, err_t err)
+{
+	struct stack_conn *conn = arg;
+	enum stack_end how = STACK_END_TIMEOUT; /* ERR_ABRT: lwIP gave up */
+
+	conn->pcb = NULL;
+	if (err == ERR_CLSD)
+		how = STACK_END_CLOSED;
+	else if (err == ERR_RST)
+		how = conn->state == STACK_CONN_OPENING ? STACK_END_REFUSED : STACK_END_RESET;
+	end_now(conn, how);
+}
+
+static void attach(struct stack_conn *conn, struct tcp_pcb *pcb)
+{
+	conn->pcb = pcb;
+	conn->window = WINDOW_START;
+	tcp_arg(pcb, conn);
+	tcp_recv(pcb, on_recv);
+	tcp_sent(pcb, on_sent);
+	tcp_err(pcb, on_error);
+	tcp_nagle_disable(pcb);
+	ip_set_option(pcb, SOF_KEEPALIVE);
+	pcb->keep_idle = KEEPALIVE_IDLE_MS;
+	pcb->keep_intvl = KEEPALIVE_INTERVAL_MS;
+	pcb->keep_cnt = KEEPALIVE_COUNT;
+}
+
+/* With window scaling agreed on, lwIP offers all of TCP_WND: take back what nobody has seen yet. */
+static void start_window(struct tcp_pcb *pcb)
+{
+	pcb->rcv_wnd = LWIP_MIN(pcb->rcv_wnd, WINDOW_START);
+	pcb->rcv_ann_wnd = LWIP_MIN(pcb->rcv_ann_wnd, WINDOW_START);
+	pcb->rcv_ann_right_edge = pcb->rcv_nxt + pcb->rcv_ann_wnd;
+}
+
+err_t conn_accept(void *arg, struct tcp_pcb *pcb, err_t err)
+{
+	struct stack *stack = arg;
+	struct stack_conn *conn;
+	struct addr from;
+
+	if (err != ERR_OK || pcb == NULL) {
+		stack->stats.rx_no_memory++;
+		return ERR_VAL;
+	}
+	conn = conn_new(stack, NULL);
+	if (conn != NULL) {
+		addr_from_lwip(&from, &pcb->remote_ip, pcb->remote_port);
+		stack->in_event = true;
+		conn->user = stack->config.events->accepted(stack->config.events_ctx, conn, &from);
+		stack->in_event = false;
+	}
+	if (conn == NULL || conn->user == NULL) {
+		stack->stats.refused++;
+		if (conn != NULL)
+			conn_free(conn);
+		return ERR_MEM; /* lwIP answers with RST */
+	}
+	conn->state = STACK_CONN_OPEN;
+	attach(conn, pcb);
+	start_window(pcb);
+	return ERR_OK;
+}
+
+static err_t on_connected(void *arg, struct tcp_pcb *pcb, err_t err)
+{
+	struct stack_conn *conn = arg;
+
+	(void)err; /* always ERR_OK: failures come to on_error() */
+	conn->state = STACK_CONN_OPEN;
+	start_window(pcb);
+	conn->stack->in_event = true;
+	conn->stack->config.events->connected(conn->user);
+	conn->stack->in_event = false;
+	return ERR_OK;
+}
+
+/* --- the owner's calls ------------------------------------------------------------------------ */
+
+static void port_of_dead_pcb(u8_t id, void *data)
+{
+	(void)id;
+	port_give((uint16_t)(uintptr_t)data);
+}
+
+static const struct addr *own_addr(const struct stack *stack, uint8_t family)
+{
+	for (size_t i = 0; i < stack->config.addrs_count; i++) {
+		if (stack->config.addrs[i].family == family)
+			return &stack->config.addrs[i];
+	}
+	return NULL;
+}
+
+/* A pcb with our address and a port of its own, which it keeps until lwIP frees it. */
+static struct tcp_pcb *new_pcb(struct stack *stack, const struct addr *own, int *error)
+{
+	static const struct tcp_ext_arg_callbacks callbacks = {.destroy = port_of_dead_pcb};
+	struct tcp_pcb *pcb = tcp_new_ip_type(own->family == ADDR_V6 ? IPADDR_TYPE_V6
+								     : IPADDR_TYPE_V4);
+
+	*error = -ENOBUFS;
+	if (pcb == NULL)
+		return NULL;
+	/* Set, not bound: tcp_bind() would walk all connections to find what port_take() knows. */
+	addr_to_lwip(own, &pcb->local_ip);
+	pcb->local_port = port_take();
+	if (pcb->local_port == 0) {
+		*error = -EADDRNOTAVAIL;
+		tcp_abort(pcb);
+		return NULL;
+	}
+	tcp_ext_arg_set_callbacks(pcb, 0, &callbacks);
+	tcp_ext_arg_set(pcb, 0, (void *)(uintptr_t)pcb->local_port);
+	tcp_bind_netif(pcb, &stack->netif);
+	return pcb;
+}
+
+struct stack_conn *stack_connect(struct stack *stack, const struct addr *to, void *user, int *error)
+{
+	const struct addr *own = own_addr(stack, to->family);
+	struct stack_conn *conn;
+	struct tcp_pcb *pcb;
+	ip_addr_t ip;
+
+	CHECK(!stack->in_event);
+	*error = -EAFNOSUPPORT;
+	if (own == NULL)
+		return NULL;
+	pcb = new_pcb(stack, own, error);
+	if (pcb == NULL)
+		return NULL;
+	*error = -ENOBUFS;
+	conn = conn_new(stack, user);
+	if (conn == NULL) {
+		stack->stats.refused++;
+		tcp_abort(pcb);
+		return NULL;
+	}
+	addr_to_lwip(to, &ip);
+	attach(conn, pcb);
+	clock_touch();
+	if (tcp_connect(pcb, &ip, to->port, on_connected) != ERR_OK) {
+		detach(conn);
+		tcp_abort(pcb);
+		conn_free(conn);
+		return NULL;
+	}
+	return conn;
+}
+
+size_t stack_write(struct stack_conn *conn, const uint8_t *bytes, size_t len)
+{
+	CHECK(!conn->stack->in_event && !conn->shut);
+	if (conn->state != STACK_CONN_OPEN)
+		return 0;
+	len = LWIP_MIN(len, LWIP_MIN(STACK_WRITE_MAX, tcp_sndbuf(conn->pcb)));
+	if (len == 0 || tcp_write(conn->pcb, bytes, (u16_t)len, 0) != ERR_OK)
+		return 0; /* the queue is full: acked() will come */
+	conn->lent += (uint32_t)len;
+	mark_dirty(conn);
+	return len;
+}
+
+/* tcp_recved() takes 16 bits. */
+static void credit(struct tcp_pcb *pcb, size_t len)
+{
+	while (len > 0) {
+		u16_t part = (u16_t)LWIP_MIN(len, UINT16_MAX);
+
+		tcp_recved(pcb, part);
+		len -= part;
+	}
+}
+
+/* How much more the peer may have under way, now that it has used what it had. */
+static uint32_t window_growth(struct stack_conn *conn, size_t len)
+{
+	const struct budget *budget = conn->stack->config.budget;
+	uint32_t window_max = (uint32_t)TCP_WND_MAX(conn->pcb);
+	uint32_t growth;
+
+	conn->credited += (uint32_t)len;
+	if (conn->credited < conn->window || budget->used > budget->limit / 2)
+		return 0;
+	growth = LWIP_MIN(conn->window, window_max - LWIP_MIN(window_max, conn->window));
+	conn->credited = 0;
+	conn->window += growth;
+	return growth;
+}
+
+void stack_consumed(struct stack_conn *conn, size_t len)
+{
+	CHECK(!conn->stack->in_event);
+	if (conn->state != STACK_CONN_OPEN)
+		return;
+	clock_touch();
+	credit(conn->pcb, len + window_growth(conn, len));
+}
+
+void stack_shutdown(struct stack_conn *conn)
+{
+	CHECK(!conn->stack->in_event && !conn->shut);
+	if (conn->state != STACK_CONN_OPEN)
+		return;
+	conn->shut = true;
+	clock_touch();
+	tcp_shutdown(conn->pcb, 0, 1); /* ERR_MEM: lwIP tries again by itself */
+	detach_if_done(conn);
+}
+
+void stack_abort(struct stack_conn *conn)
+{
+	struct tcp_pcb *pcb = conn->pcb;
+
+	CHECK(!conn->stack->in_event);
+	if (conn->state == STACK_CONN_ENDING)
+		return;
+	detach(conn);
+	tcp_abort(pcb);
+	end_later(conn, STACK_END_RESET);
+}
+
+void conn_output(struct stack *stack)
+{
+	struct list *node;
+
+	while ((node = list_pop(&stack->dirty)) != NULL)
+		tcp_output(list_entry(node, struct stack_conn, work)->pcb);
+}

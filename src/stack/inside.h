@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "base/list.h"
+#include "stack.h"
+
+#include "lwip/netif.h"
+#include "lwip/tcp.h"
+
+struct stack {
+	struct stack_config config;
+	struct stack_stats stats;
+	struct netif netif;
+	struct tcp_pcb *listeners[STACK_ADDRS_MAX];
+	struct list conns;  /* all of them */
+	struct list dirty;  /* written to since the last turn: tcp_output() is due */
+	struct list ending; /* over; ended() is due in the next turn */
+	bool blocked;	    /* room() said NULL: what lwIP kept must be tried again */
+	bool in_event;	    /* an event handler runs: no call may come in */
+};
+
+enum stack_conn_state {
+	STACK_CONN_OPENING, /* our SYN is out */
+	STACK_CONN_OPEN,
+	STACK_CONN_ENDING, /* detached from its pcb, waits for ended() */
+};
+
+struct stack_conn {
+	struct stack *stack;
+	struct tcp_pcb *pcb; /* NULL once detached */
+	void *user;
+	struct list all;
+	struct list work;     /* on dirty or ending */
+	uint32_t lent;	      /* bytes that acked() has not given back */
+	uint32_t window;      /* bytes that the peer may have under way: grows with use */
+	uint32_t credited;    /* bytes consumed since the window last grew */
+	uint32_t taken_ahead; /* bytes of the chain that lwIP will offer again */
+	uint8_t state;	      /* enum stack_conn_state */
+	uint8_t how;	      /* enum stack_end, while ENDING */
+	bool fin_seen;
+	bool shut; /* our FIN is queued */
+};
+
+/* --- clock.c: lwIP's ticks, shared by all stacks --------------------------------------------- */
+
+/* Brings lwIP's clock up to `now_ns` and runs the timers that are due. */
+void clock_advance(uint64_t now_ns);
+/* lwIP was given something to do: it wants its next tick soon. */
+void clock_touch(void);
+/* When the timers next have something to do; UINT64_MAX: nothing waits for time. */
+uint64_t clock_deadline(void);
+
+/* --- conn.c --------------------------------------------------------------------------------- */
+
+void addr_to_lwip(const struct addr *addr, ip_addr_t *ip);
+err_t conn_accept(void *stack, struct tcp_pcb *pcb, err_t err);
+/* Emits ended() for all that is over. */
+void conn_reap(struct stack *stack);
+/* Without a word to the peer; ended() at once. */
+void conn_drop(struct stack_conn *conn);
+/* tcp_output() for all that was written to. */
+void conn_output(struct stack *stack);
+
+/* --- port.c --------------------------------------------------------------------------------- */
+
+/* What lwIP allocates is counted in this budget; random numbers come from this source. */
+void port_bind(struct budget *budget, void (*random)(void *ctx, void *out, size_t len), void *ctx);
+/* A free local port, random over the whole range (RFC 6056); 0: none. */
+uint16_t port_take(void);
+void port_give(uint16_t port);

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The interface between lwIP and the tunnel, and the turn of the stack.
+ *
+ * Inward, a packet that lies in a receive buffer is given to lwIP as a custom pbuf that points at
+ * it: lwIP usually is done with it before stack_input() returns. Only what arrives out of order
+ * stays, and then pins its buffer (buf_hold) - or is copied, when buffers are scarce, so that one
+ * gap in one connection cannot stop the tunnel.
+ *
+ * Outward, lwIP's segments are chains: a header of its own and bytes that their owner lends. They
+ * are gathered into the room that the caller gives, once, and lwIP keeps its chain for a
+ * retransmission. When there is no room, lwIP is told ERR_MEM: the segment stays on its queue, and
+ * the next turn tries again (tcp_txnow). Nothing is lost and no timer is waited for.
+ *
+ * lwIP is global state: its list of connections, its clock, its memory. Several stacks in one
+ * process (the tests have two that face each other) share it, and tell their packets apart by
+ * binding each connection to its interface.
+ */
+#include "inside.h"
+
+#include "lwip/init.h"
+#include "lwip/ip.h"
+#include "lwip/priv/tcp_priv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A pbuf that points into a receive buffer. */
+struct lent_pbuf {
+	struct pbuf_custom custom;
+	struct buf *home;
+};
+
+static void lent_pbuf_free(struct pbuf *pbuf)
+{
+	struct lent_pbuf *lent = (struct lent_pbuf *)(void *)pbuf;
+
+	buf_drop(lent->home);
+	mem_free(lent);
+}
+
+static struct pbuf *wrap_packet(const struct dgram *packet)
+{
+	struct lent_pbuf *lent = mem_malloc(sizeof(*lent));
+
+	if (lent == NULL)
+		return NULL;
+	lent->custom.custom_free_function = lent_pbuf_free;
+	lent->home = packet->home;
+	buf_hold(packet->home);
+	return pbuf_alloced_custom(PBUF_RAW, (u16_t)packet->len, PBUF_REF, &lent->custom,
+				   packet->data, (u16_t)packet->len);
+}
+
+static struct pbuf *copy_packet(const struct dgram *packet)
+{
+	struct pbuf *pbuf = pbuf_alloc(PBUF_RAW, (u16_t)packet->len, PBUF_RAM);
+
+	if (pbuf != NULL)
+		memcpy(pbuf->payload, packet->data, packet->len);
+	return pbuf;
+}
+
+/*
+ * What this end of a tunnel speaks: TCP and ICMP echo, in whole packets without IP options or
+ * extension headers. Everything else stops here, before lwIP's parsers see it (its walk over IPv6
+ * extension headers reads beyond a packet's end).
+ */
+static bool is_spoken4(const struct dgram *packet)
+{
+	enum { HEADER_LEN = 20, FRAGMENT_AT = 6, PROTOCOL_AT = 9, ICMP = 1, TCP = 6 };
+	const uint8_t *ip = packet->data;
+
+	if (packet->len < HEADER_LEN || ip[0] != 0x45)
+		return false;
+	/* More-fragments flag or a fragment offset (RFC 791, section 3.1). */
+	if ((ip[FRAGMENT_AT] & 0x3f) != 0 || ip[FRAGMENT_AT + 1] != 0)
+		return false;
+	return ip[PROTOCOL_AT] == TCP || ip[PROTOCOL_AT] == ICMP;
+}
+
+/* Of ICMPv6 not neighbour discovery and router messages (types 133 to 137, RFC 4861). */
+static bool is_spoken6(const struct dgram *packet)
+{
+	enum { HEADER_LEN = 40, NEXT_HEADER_AT = 6, TCP = 6, ICMP6 = 58 };
+	const uint8_t *ip = packet->data;
+
+	if (packet->len <= HEADER_LEN || ip[0] >> 4 != 6)
+		return false;
+	if (ip[NEXT_HEADER_AT] == ICMP6)
+		return ip[HEADER_LEN] < 133 || ip[HEADER_LEN] > 137;
+	return ip[NEXT_HEADER_AT] == TCP;
+}
+
+void stack_input(struct stack *stack, const struct dgram *packet, bool may_lend, uint64_t now_ns)
+{
+	struct pbuf *pbuf;
+
+	CHECK(!stack->in_event);
+	clock_advance(now_ns);
+	stack->stats.rx_packets++;
+	if (packet->len > UINT16_MAX || !(is_spoken4(packet) || is_spoken6(packet))) {
+		stack->stats.rx_dropped++;
+		return;
+	}
+	pbuf = may_lend ? wrap_packet(packet) : copy_packet(packet);
+	if (pbuf == NULL) {
+		stack->stats.rx_no_memory++;
+		return;
+	}
+	clock_touch();
+	ip_input(pbuf, &stack->netif);
+}
+
+static err_t send_packet(struct netif *netif, struct pbuf *chain)
+{
+	struct stack *stack = netif->state;
+	uint8_t *room = stack->config.room(stack->config.out_ctx, chain->tot_len);
+
+	if (room == NULL) {
+		stack->blocked = true;
+		return ERR_MEM;
+	}
+	pbuf_copy_partial(chain, room, chain->tot_len, 0);
+	stack->stats.tx_packets++;
+	stack->config.push(stack->config.out_ctx, room, chain->tot_len);
+	return ERR_OK;
+}
+
+static err_t send_packet4(struct netif *netif, struct pbuf *chain, const ip4_addr_t *to)
+{
+	(void)to;
+	return send_packet(netif, chain);
+}
+
+static err_t send_packet6(struct netif *netif, struct pbuf *chain, const ip6_addr_t *to)
+{
+	(void)to;
+	return send_packet(netif, chain);
+}
+
+static err_t setup_interface(struct netif *netif)
+{
+	struct stack *stack = netif->state;
+
+	netif->name[0] = 'w';
+	netif->name[1] = 'g';
+	netif->mtu = stack->config.mtu;
+	netif->output = send_packet4;
+	netif->output_ip6 = send_packet6;
+	return ERR_OK;
+}
+
+static void add_interface(struct stack *stack)
+{
+	ip4_addr_t ip = {0}, mask, gateway = {0};
+	ip6_addr_t ip6;
+	const struct addr *v6 = NULL;
+
+	for (size_t i = 0; i < stack->config.addrs_count; i++) {
+		if (stack->config.addrs[i].family == ADDR_V4)
+			memcpy(&ip, stack->config.addrs[i].ip, sizeof(ip));
+		else
+			v6 = &stack->config.addrs[i];
+	}
+	ip4_addr_set_u32(&mask, IPADDR_BROADCAST); /* a /32: no neighbours, no broadcast */
+	netif_add(&stack->netif, &ip, &mask, &gateway, stack, setup_interface, ip_input);
+	if (v6 != NULL) {
+		memset(&ip6, 0, sizeof(ip6));
+		memcpy(ip6.addr, v6->ip, sizeof(ip6.addr));
+		netif_ip6_addr_set(&stack->netif, 0, &ip6);
+		netif_ip6_addr_set_state(&stack->netif, 0, IP6_ADDR_PREFERRED);
+	}
+	netif_set_default(&stack->netif);
+	netif_set_up(&stack->netif);
+	netif_set_link_up(&stack->netif);
+}
+
+struct stack *stack_new(const struct stack_config *config, uint64_t now_ns)
+{
+	static bool lwip_ready;
+	struct stack *stack = calloc(1, sizeof(*stack));
+
+	if (stack == NULL)
+		return NULL;
+	stack->config = *config;
+	list_init(&stack->conns);
+	list_init(&stack->dirty);
+	list_init(&stack->ending);
+	port_bind(config->budget, config->random, config->out_ctx);
+	if (!lwip_ready)
+		lwip_init();
+	lwip_ready = true;
+	clock_advance(now_ns);
+	add_interface(stack);
+	return stack;
+}
+
+/* What lwIP still holds for this interface: connections in TIME_WAIT or waiting for a last ACK. */
+static void drop_lingering(const struct netif *netif, struct tcp_pcb *list)
+{
+	uint8_t index = netif_get_index(netif);
+
+	while (list != NULL) {
+		struct tcp_pcb *next = list->next;
+
+		if (list->netif_idx == index)
+			tcp_abandon(list, 0);
+		list = next;
+	}
+}
+
+void stack_free(struct stack *stack)
+{
+	CHECK(!stack->in_event);
+	stack_unlisten(stack);
+	while (!list_empty(&stack->conns))
+		conn_drop(list_entry(stack->conns.next, struct stack_conn, all));
+	drop_lingering(&stack->netif, tcp_active_pcbs);
+	drop_lingering(&stack->netif, tcp_tw_pcbs);
+	netif_remove(&stack->netif);
+	free(stack);
+}
+
+static struct tcp_pcb *listen_on(struct stack *stack, const struct addr *addr, uint16_t port)
+{
+	struct tcp_pcb *pcb, *listener;
+	ip_addr_t ip;
+
+	addr_to_lwip(addr, &ip);
+	pcb = tcp_new_ip_type(IP_GET_TYPE(&ip));
+	if (pcb == NULL)
+		return NULL;
+	if (tcp_bind(pcb, &ip, port) != ERR_OK) {
+		tcp_abort(pcb);
+		return NULL;
+	}
+	tcp_bind_netif(pcb, &stack->netif);
+	listener = tcp_listen(pcb);
+	if (listener == NULL) {
+		tcp_abort(pcb);
+		return NULL;
+	}
+	tcp_arg(listener, stack);
+	tcp_accept(listener, conn_accept);
+	return listener;
+}
+
+int stack_listen(struct stack *stack, uint16_t port)
+{
+	CHECK(stack->listeners[0] == NULL);
+	for (size_t i = 0; i < stack->config.addrs_count; i++) {
+		stack->listeners[i] = listen_on(stack, &stack->config.addrs[i], port);
+		if (stack->listeners[i] == NULL) {
+			stack_unlisten(stack);
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+void stack_unlisten(struct stack *stack)
+{
+	for (size_t i = 0; i < STACK_ADDRS_MAX; i++) {
+		if (stack->listeners[i] != NULL)
+			tcp_close(stack->listeners[i]);
+		stack->listeners[i] = NULL;
+	}
+}
+
+void stack_turn(struct stack *stack, uint64_t now_ns)
+{
+	CHECK(!stack->in_event);
+	clock_advance(now_ns);
+	if (stack->blocked) {
+		stack->blocked = false;
+		tcp_txnow();
+	}
+	conn_output(stack);
+	conn_reap(stack);
+}
+
+uint64_t stack_deadline(const struct stack *stack)
+{
+	if (!list_empty(&stack->ending) || !list_empty(&stack->dirty))
+		return 0;
+	return clock_deadline();
+}
+
+const struct stack_stats *stack_stats(const struct stack *stack)
+{
+	return &stack->stats;
+}

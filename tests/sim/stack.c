@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: MIT
+/* The stack against itself: two stacks, a seeded wire, virtual time. */
+#include "stack_pair.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+
+enum { PORT = 80, ENDS_MAX = 64 };
+
+/* One end of a connection: sends `to_send` bytes of a pattern, checks what comes. */
+struct end {
+	struct stack_conn *conn;
+	uint64_t offered, acked, to_send, received;
+	uint8_t pattern_in, pattern_out;
+	bool connected, fin, ended, shut, refuse_data;
+	bool shut_when_sent; /* FIN behind the last byte */
+	enum stack_end how;
+};
+
+struct ends {
+	struct end end[ENDS_MAX];
+	size_t count;
+	bool refuse;
+};
+
+static struct ends accepted_ends;
+static uint8_t pattern[256 * 1024];
+
+static uint8_t byte_at(uint64_t at, uint8_t key)
+{
+	return (uint8_t)((at * 31 + (at >> 8)) ^ key);
+}
+
+static void *on_accepted(void *ctx, struct stack_conn *conn, const struct addr *from)
+{
+	struct ends *ends = ctx;
+
+	cr_assert_neq(from->port, 0);
+	if (ends == NULL || ends->refuse || ends->count == ENDS_MAX)
+		return NULL;
+	ends->end[ends->count] = (struct end){.conn = conn, .connected = true, .pattern_out = 7};
+	return &ends->end[ends->count++];
+}
+
+static void on_connected(void *user)
+{
+	((struct end *)user)->connected = true;
+}
+
+static bool on_data(void *user, const struct iovec *iov, int count)
+{
+	struct end *end = user;
+
+	if (end->refuse_data)
+		return false;
+	for (int i = 0; i < count; i++) {
+		const uint8_t *bytes = iov[i].iov_base;
+
+		for (size_t k = 0; k < iov[i].iov_len; k++)
+			cr_assert_eq(bytes[k], byte_at(end->received + k, end->pattern_in));
+		end->received += iov[i].iov_len;
+	}
+	return true;
+}
+
+static void on_acked(void *user, size_t len)
+{
+	((struct end *)user)->acked += len;
+}
+
+static void on_fin(void *user)
+{
+	((struct end *)user)->fin = true;
+}
+
+static void on_ended(void *user, enum stack_end how)
+{
+	struct end *end = user;
+
+	cr_assert_not(end->ended, "ended() twice");
+	end->ended = true;
+	end->conn = NULL;
+	end->how = how;
+}
+
+static const struct stack_events events = {
+	.accepted = on_accepted,
+	.connected = on_connected,
+	.data = on_data,
+	.acked = on_acked,
+	.fin = on_fin,
+	.ended = on_ended,
+};
+
+/* Lends from a ring that repeats the pattern; bytes not acked are never overwritten. */
+static void pump(struct end *end, uint64_t *consumed)
+{
+	if (end->conn == NULL || !end->connected)
+		return;
+	if (end->received > *consumed) {
+		stack_consumed(end->conn, end->received - *consumed);
+		*consumed = end->received;
+	}
+	while (!end->shut && end->offered < end->to_send) {
+		size_t at = end->offered % sizeof(pattern);
+		size_t room = sizeof(pattern) - (size_t)(end->offered - end->acked);
+		size_t len = sizeof(pattern) - at;
+		size_t taken;
+
+		if (len > room)
+			len = room;
+		if (len > end->to_send - end->offered)
+			len = (size_t)(end->to_send - end->offered);
+		if (len == 0)
+			return;
+		for (size_t i = 0; i < len; i++)
+			pattern[at + i] = byte_at(end->offered + i, end->pattern_out);
+		taken = stack_write(end->conn, pattern + at, len);
+		end->offered += taken;
+		if (taken == 0)
+			break;
+	}
+	if (end->offered == end->to_send && end->shut_when_sent && !end->shut) {
+		end->shut = true;
+		stack_shutdown(end->conn);
+	}
+}
+
+static void start(struct stack_pair *pair, uint64_t seed)
+{
+	void *ctx[2] = {NULL, &accepted_ends};
+
+	memset(&accepted_ends, 0, sizeof(accepted_ends));
+	pair_init(pair, seed, &events, ctx);
+	cr_assert_eq(stack_listen(pair->side[1].stack, PORT), 0);
+}
+
+static void finish(struct stack_pair *pair)
+{
+	pair_fini(pair);
+	cr_assert_eq(pair->bufs_live, 0, "a receive buffer is still held");
+	cr_assert_eq(pair->side[1].budget.used, 0, "memory not given back: %zu",
+		     pair->side[1].budget.used);
+}
+
+static void dial(struct stack_pair *pair, struct end *end, uint8_t family)
+{
+	struct addr to = pair_addr(1, family, PORT);
+	int error = 0;
+
+	end->conn = stack_connect(pair->side[0].stack, &to, end, &error);
+	cr_assert_not_null(end->conn, "%d", error);
+}
+
+/* Runs until `until` seconds of virtual time have passed or both ends are over. */
+static void run(struct stack_pair *pair, struct end *client, uint64_t seconds)
+{
+	uint64_t stop = pair->now_ns + seconds * 1000000000;
+	uint64_t consumed[2] = {0};
+
+	while (pair->now_ns < stop && !(client->ended && accepted_ends.end[0].ended)) {
+		pump(client, &consumed[0]);
+		if (accepted_ends.count > 0)
+			pump(&accepted_ends.end[0], &consumed[1]);
+		if (!pair_step(pair))
+			pair_sleep(pair, 1000000000);
+		else
+			pair->now_ns += 100000;
+	}
+}
+
+static void transfer(uint64_t seed, uint8_t family, uint32_t loss, uint32_t swap)
+{
+	static struct stack_pair pair;
+	struct end client = {.to_send = 3000000, .pattern_in = 7, .shut_when_sent = true};
+
+	start(&pair, seed);
+	pair.loss_permille = loss;
+	pair.swap_permille = swap;
+	dial(&pair, &client, family);
+	for (int i = 0; i < 100 && !client.connected; i++) {
+		if (!pair_step(&pair))
+			pair_sleep(&pair, 1000000000);
+	}
+	run(&pair, &client, 600);
+	cr_assert_eq(accepted_ends.end[0].received, client.to_send);
+	cr_assert(accepted_ends.end[0].fin);
+	cr_assert_not(client.ended, "the other direction is still open");
+	accepted_ends.end[0].to_send = 12345;
+	accepted_ends.end[0].shut_when_sent = true;
+	run(&pair, &client, 600);
+	cr_assert_eq(client.received, 12345);
+	cr_assert(client.ended && accepted_ends.end[0].ended);
+	cr_assert_eq(client.how, STACK_END_CLOSED);
+	cr_assert_eq(accepted_ends.end[0].how, STACK_END_CLOSED);
+	finish(&pair);
+}
+
+Test(stack, transfer_half_close_v4)
+{
+	transfer(1, ADDR_V4, 0, 0);
+}
+
+Test(stack, transfer_half_close_v6)
+{
+	transfer(2, ADDR_V6, 0, 0);
+}
+
+Test(stack, transfer_over_a_bad_wire)
+{
+	for (uint64_t seed = 3; seed < 7; seed++)
+		transfer(seed, seed % 2 ? ADDR_V4 : ADDR_V6, 5, 20);
+}
+
+static void settle(struct stack_pair *pair)
+{
+	for (int i = 0; i < 50; i++) {
+		if (!pair_step(pair))
+			pair_sleep(pair, 100000000);
+	}
+}
+
+Test(stack, refused_without_listener)
+{
+	static struct stack_pair pair;
+	struct end client = {0};
+
+	start(&pair, 9);
+	stack_unlisten(pair.side[1].stack);
+	dial(&pair, &client, ADDR_V4);
+	settle(&pair);
+	cr_assert(client.ended);
+	cr_assert_eq(client.how, STACK_END_REFUSED);
+	finish(&pair);
+}
+
+Test(stack, refused_by_owner_is_a_reset)
+{
+	static struct stack_pair pair;
+	struct end client = {0};
+
+	start(&pair, 10);
+	accepted_ends.refuse = true;
+	dial(&pair, &client, ADDR_V6);
+	settle(&pair);
+	cr_assert(client.ended);
+	cr_assert_eq(client.how, STACK_END_RESET);
+	cr_assert_eq(stack_stats(pair.side[1].stack)->refused, 1);
+	finish(&pair);
+}
+
+Test(stack, abort_reaches_the_peer_and_ends_later)
+{
+	static struct stack_pair pair;
+	struct end client = {0};
+
+	start(&pair, 11);
+	dial(&pair, &client, ADDR_V4);
+	settle(&pair);
+	cr_assert(client.connected);
+	stack_abort(client.conn);
+	cr_assert_not(client.ended, "never from within a call");
+	settle(&pair);
+	cr_assert(client.ended);
+	cr_assert_eq(accepted_ends.end[0].how, STACK_END_RESET);
+	finish(&pair);
+}
+
+Test(stack, silent_peer_times_out)
+{
+	static struct stack_pair pair;
+	struct end client = {0};
+
+	start(&pair, 12);
+	pair.loss_permille = 1000;
+	dial(&pair, &client, ADDR_V4);
+	for (int i = 0; i < 3000 && !client.ended; i++) {
+		pair_step(&pair);
+		pair_sleep(&pair, 1000000000);
+	}
+	cr_assert(client.ended);
+	cr_assert_eq(client.how, STACK_END_TIMEOUT);
+	finish(&pair);
+}
+
+Test(stack, refused_data_comes_again)
+{
+	static struct stack_pair pair;
+	struct end client = {.to_send = 100000, .pattern_in = 7, .shut_when_sent = true};
+
+	start(&pair, 13);
+	dial(&pair, &client, ADDR_V4);
+	settle(&pair);
+	accepted_ends.end[0].refuse_data = true;
+	run(&pair, &client, 2);
+	cr_assert_eq(accepted_ends.end[0].received, 0);
+	accepted_ends.end[0].refuse_data = false;
+	run(&pair, &client, 20);
+	cr_assert_eq(accepted_ends.end[0].received, 100000);
+	cr_assert(accepted_ends.end[0].fin);
+	finish(&pair);
+}
+
+Test(stack, no_room_loses_nothing)
+{
+	static struct stack_pair pair;
+	struct end client = {.to_send = 500000, .pattern_in = 7, .shut_when_sent = true};
+	uint64_t begin;
+
+	start(&pair, 14);
+	pair.side[0].no_room = true;
+	dial(&pair, &client, ADDR_V4);
+	settle(&pair);
+	cr_assert_not(client.connected);
+	pair.side[0].no_room = false;
+	settle(&pair);
+	cr_assert(client.connected);
+	begin = pair.now_ns;
+	run(&pair, &client, 30);
+	cr_assert_eq(accepted_ends.end[0].received, 500000);
+	cr_assert_lt(pair.now_ns - begin, 31ULL * 1000000000);
+	finish(&pair);
+}
+
+Test(stack, unread_bytes_close_the_window)
+{
+	static struct stack_pair pair;
+	struct end client = {.to_send = 4000000, .pattern_in = 7};
+	uint64_t consumed = 0;
+
+	start(&pair, 15);
+	dial(&pair, &client, ADDR_V4);
+	settle(&pair);
+	for (int i = 0; i < 2000; i++) {
+		pump(&client, &consumed);
+		if (!pair_step(&pair))
+			pair_sleep(&pair, 10000000);
+	}
+	cr_assert_leq(accepted_ends.end[0].received, 65535);
+	cr_assert_gt(accepted_ends.end[0].received, 60000);
+	finish(&pair);
+}
+
+Test(stack, idle_connection_sleeps)
+{
+	static struct stack_pair pair;
+	struct end client = {0};
+
+	start(&pair, 16);
+	dial(&pair, &client, ADDR_V4);
+	settle(&pair);
+	cr_assert(client.connected);
+	cr_assert_gt(stack_deadline(pair.side[0].stack), pair.now_ns + 50ULL * 1000000000);
+	finish(&pair);
+}
+
+Test(stack, ports_are_many_and_distinct)
+{
+	static struct stack_pair pair;
+	static struct end client[600];
+	struct addr to = pair_addr(1, ADDR_V4, PORT);
+	int error;
+
+	start(&pair, 17);
+	for (size_t i = 0; i < 600; i++) {
+		client[i].conn = stack_connect(pair.side[0].stack, &to, &client[i], &error);
+		cr_assert_not_null(client[i].conn);
+	}
+	cr_assert_eq(stack_stats(pair.side[0].stack)->conns, 600);
+	finish(&pair);
+}
+
+Test(stack, hostile_packets_are_dropped)
+{
+	static struct stack_pair pair;
+	uint64_t seed = 4711;
+
+	start(&pair, 18);
+	for (int i = 0; i < 20000; i++) {
+		size_t len = 20 + pair_random(&seed) % 100;
+		uint8_t *data = malloc(len);
+		bool v6 = len >= 40 && pair_random(&seed) % 2;
+
+		for (size_t k = 0; k < len; k++)
+			data[k] = (uint8_t)(pair_random(&seed) >> 24);
+		data[0] = v6 ? 0x60 : (uint8_t)(0x45 + pair_random(&seed) % 3);
+		if (v6)
+			memcpy(data + 24, pair_addr(1, ADDR_V6, 0).ip, 16);
+		else
+			memcpy(data + 16, pair_addr(1, ADDR_V4, 0).ip, 4);
+		data[v6 ? 6 : 9] = pair_random(&seed) % 3 ? (v6 ? 58 : 6)
+							  : (uint8_t)pair_random(&seed);
+		data[v6 ? 5 : 3] = (uint8_t)(v6 ? len - 40 : len);
+		data[v6 ? 4 : 2] = 0;
+		pair.side[0].queue[pair.side[0].queue_len++] = (struct wire_packet){data, len};
+		pair_step(&pair);
+	}
+	finish(&pair);
+}

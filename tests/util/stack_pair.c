@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: MIT
+#include "stack_pair.h"
+
+#include "base/check.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A receive buffer of its own for each packet, so that the sanitizers see every misuse. */
+struct wire_buf {
+	struct buf buf;
+	struct stack_pair *pair;
+	uint8_t *data;
+};
+
+uint64_t pair_random(uint64_t *seed)
+{
+	*seed ^= *seed >> 12;
+	*seed ^= *seed << 25;
+	*seed ^= *seed >> 27;
+	return *seed * 0x2545f4914f6cdd1dULL;
+}
+
+struct addr pair_addr(int side, uint8_t family, uint16_t port)
+{
+	struct addr addr;
+
+	CHECK(addr_parse(&addr, family == ADDR_V4 ? (side == 0 ? "10.0.0.1" : "10.0.0.2")
+						  : (side == 0 ? "fd00::1" : "fd00::2")));
+	addr.port = port;
+	return addr;
+}
+
+static uint8_t *wire_room(void *ctx, size_t len)
+{
+	struct stack_side *side = ctx;
+
+	if (side->no_room || side->queue_len == WIRE_MAX)
+		return NULL;
+	CHECK(side->room == NULL);
+	side->room = malloc(len);
+	return side->room;
+}
+
+static void wire_push(void *ctx, uint8_t *packet, size_t len)
+{
+	struct stack_side *side = ctx;
+
+	CHECK(packet == side->room);
+	side->room = NULL;
+	side->queue[side->queue_len++] = (struct wire_packet){packet, len};
+}
+
+static void wire_random(void *ctx, void *out, size_t len)
+{
+	static uint64_t seed = 88172645463325252ULL;
+	uint8_t *bytes = out;
+
+	(void)ctx;
+	for (size_t i = 0; i < len; i++)
+		bytes[i] = (uint8_t)(pair_random(&seed) >> 32);
+}
+
+void pair_init(struct stack_pair *pair, uint64_t seed, const struct stack_events *events,
+	       void *events_ctx[2])
+{
+	/* lwIP's clock outlives a pair: a second one in the same process goes on from the first. */
+	static uint64_t start_ns = 1000000000;
+
+	memset(pair, 0, sizeof(*pair));
+	pair->seed = seed | 1;
+	pair->now_ns = start_ns;
+	start_ns += 1000000000000000;
+	for (int i = 0; i < 2; i++) {
+		struct stack_side *side = &pair->side[i];
+		struct stack_config config = {
+			.addrs = {pair_addr(i, ADDR_V4, 0), pair_addr(i, ADDR_V6, 0)},
+			.addrs_count = 2,
+			.mtu = 1420,
+			.conns_max = 1000,
+			.budget = &side->budget,
+			.events = events,
+			.events_ctx = events_ctx[i],
+			.room = wire_room,
+			.push = wire_push,
+			.out_ctx = side,
+			.random = wire_random,
+		};
+
+		side->budget.limit = 64 << 20;
+		side->stack = stack_new(&config, pair->now_ns);
+		CHECK(side->stack != NULL);
+	}
+}
+
+void pair_fini(struct stack_pair *pair)
+{
+	for (int i = 0; i < 2; i++) {
+		stack_free(pair->side[i].stack);
+		for (size_t k = 0; k < pair->side[i].queue_len; k++)
+			free(pair->side[i].queue[k].data);
+	}
+}
+
+static void wire_buf_release(struct buf *buf)
+{
+	struct wire_buf *wire = (struct wire_buf *)(void *)buf;
+
+	wire->pair->bufs_live--;
+	free(wire->data);
+	free(wire);
+}
+
+static void deliver(struct stack_pair *pair, int to, struct wire_packet packet)
+{
+	struct wire_buf *wire = malloc(sizeof(*wire));
+	struct dgram dgram = {.data = packet.data, .len = (uint32_t)packet.len, .home = &wire->buf};
+
+	*wire = (struct wire_buf){{1, wire_buf_release}, pair, packet.data};
+	pair->bufs_live++;
+	stack_input(pair->side[to].stack, &dgram, pair_random(&pair->seed) % 2, pair->now_ns);
+	buf_drop(&wire->buf);
+}
+
+static bool chance(struct stack_pair *pair, uint32_t permille)
+{
+	return pair_random(&pair->seed) % 1000 < permille;
+}
+
+static bool carry(struct stack_pair *pair, int from)
+{
+	struct stack_side *side = &pair->side[from];
+	struct wire_packet queue[WIRE_MAX];
+	size_t count = side->queue_len;
+
+	memcpy(queue, side->queue, count * sizeof(queue[0]));
+	side->queue_len = 0;
+	for (size_t i = 0; i < count; i++) {
+		if (i + 1 < count && chance(pair, pair->swap_permille)) {
+			struct wire_packet swap = queue[i];
+
+			queue[i] = queue[i + 1];
+			queue[i + 1] = swap;
+		}
+		if (chance(pair, pair->loss_permille))
+			free(queue[i].data);
+		else
+			deliver(pair, 1 - from, queue[i]);
+	}
+	return count > 0;
+}
+
+bool pair_step(struct stack_pair *pair)
+{
+	bool moved = carry(pair, 0);
+
+	moved |= carry(pair, 1);
+	for (int i = 0; i < 2; i++)
+		stack_turn(pair->side[i].stack, pair->now_ns);
+	return moved || pair->side[0].queue_len > 0 || pair->side[1].queue_len > 0;
+}
+
+void pair_sleep(struct stack_pair *pair, uint64_t step_ns)
+{
+	uint64_t next = pair->now_ns + step_ns;
+
+	for (int i = 0; i < 2; i++) {
+		uint64_t deadline = stack_deadline(pair->side[i].stack);
+
+		if (deadline < next)
+			next = deadline;
+	}
+	if (next > pair->now_ns)
+		pair->now_ns = next;
+}

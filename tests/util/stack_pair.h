@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "base/budget.h"
+#include "stack.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Two stacks that face each other through memory, on virtual time: what one sends the other gets a
+ * step later, less what the seeded wire loses or swaps. Addresses are 10.0.0.1 and fd00::1 for side
+ * 0, .2 and ::2 for side 1.
+ */
+enum { WIRE_MAX = 4096 };
+
+struct wire_packet {
+	uint8_t *data;
+	size_t len;
+};
+
+struct stack_side {
+	struct stack *stack;
+	struct budget budget;
+	struct wire_packet queue[WIRE_MAX]; /* on their way to the other side */
+	size_t queue_len;
+	uint8_t *room; /* the packet being gathered */
+	bool no_room;  /* room() says NULL */
+};
+
+struct stack_pair {
+	struct stack_side side[2];
+	uint64_t now_ns;
+	uint64_t seed;
+	uint32_t loss_permille;
+	uint32_t swap_permille;
+	uint32_t bufs_live; /* receive buffers that a stack still holds */
+};
+
+uint64_t pair_random(uint64_t *seed); /* xorshift64*: the seed is never 0 */
+
+struct addr pair_addr(int side, uint8_t family, uint16_t port);
+
+/* `events_ctx[i]` goes to side i's accepted(). */
+void pair_init(struct stack_pair *pair, uint64_t seed, const struct stack_events *events,
+	       void *events_ctx[2]);
+void pair_fini(struct stack_pair *pair);
+
+/* Lets both sides' packets arrive, runs both turns; false: nothing moved. */
+bool pair_step(struct stack_pair *pair);
+
+/* Goes on to the next deadline of either side, at most `step_ns` ahead. */
+void pair_sleep(struct stack_pair *pair, uint64_t step_ns);

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * lwIP as wg-tinyproxy compiles it: TCP and ICMP echo over one point-to-point interface, raw API,
+ * one thread, no timers of its own. What is off is off because nothing here speaks it: code that is
+ * not compiled has no faults.
+ */
+
+/* --- one thread, our own clock ------------------------------------------------------------- */
+#define NO_SYS		     1
+#define SYS_LIGHTWEIGHT_PROT 0
+#define LWIP_TIMERS	     0
+#define LWIP_SOCKET	     0
+#define LWIP_NETCONN	     0
+#define LWIP_STATS	     0
+
+#ifndef LWIP_CHECKED /* the sanitizer build keeps lwIP's assertions */
+#define LWIP_NOASSERT 1
+#endif
+
+/* --- protocols ------------------------------------------------------------------------------ */
+#define LWIP_IPV4	    1
+#define LWIP_IPV6	    1
+#define LWIP_TCP	    1
+#define LWIP_ICMP	    1
+#define LWIP_ICMP6	    1
+#define LWIP_UDP	    0
+#define LWIP_RAW	    0
+#define LWIP_ARP	    0
+#define LWIP_ETHERNET	    0
+#define LWIP_DHCP	    0
+#define LWIP_DNS	    0
+#define LWIP_IGMP	    0
+#define LWIP_NETIF_LOOPBACK 0
+#define LWIP_HAVE_LOOPIF    0
+
+/* TCP never sends fragments, and reassembling strangers' ones costs memory. */
+#define IP_FRAG		0
+#define IP_REASSEMBLY	0
+#define LWIP_IPV6_FRAG	0
+#define LWIP_IPV6_REASS 0
+
+/* A tunnel has no neighbours to discover. */
+#define LWIP_IPV6_MLD			0
+#define LWIP_IPV6_AUTOCONFIG		0
+#define LWIP_IPV6_SCOPES		0
+#define LWIP_IPV6_SEND_ROUTER_SOLICIT	0
+#define LWIP_IPV6_DUP_DETECT_ATTEMPTS	0
+#define LWIP_ND6_TCP_REACHABILITY_HINTS 0
+#define LWIP_ND6_QUEUEING		0
+#define LWIP_ND6_ALLOW_RA_UPDATES	0
+
+/* --- memory: ours, counted in the budget ----------------------------------------------------- */
+#define MEM_ALIGNMENT		 8
+#define MEMP_MEM_MALLOC		 1
+#define MEM_CUSTOM_ALLOCATOR	 1
+#define MEM_CUSTOM_MALLOC	 stack_port_malloc
+#define MEM_CUSTOM_CALLOC	 stack_port_calloc
+#define MEM_CUSTOM_FREE		 stack_port_free
+#define LWIP_SUPPORT_CUSTOM_PBUF 1
+
+/* --- TCP ------------------------------------------------------------------------------------ */
+
+/* Upper bound of both; each connection uses what its MTU and its window allow. */
+#define TCP_MSS (9000 - 40)
+
+/* Each MSS is what the route's MTU leaves (RFC 9293, 3.7.1). */
+#define TCP_CALCULATE_EFF_SEND_MSS 1
+
+/* 1 MiB each way fills 1 Gbit/s at 8 ms, or 80 Mbit/s at 100 ms (RFC 7323 scaling). */
+#define LWIP_WND_SCALE		 1
+#define TCP_RCV_SCALE		 6
+#define TCP_WND			 (1024 * 1024)
+#define TCP_SND_BUF		 (1024 * 1024)
+#define TCP_SND_QUEUELEN	 8192
+#define TCP_SNDLOWAT		 16384
+#define TCP_SNDQUEUELOWAT	 16
+#define TCP_WND_UPDATE_THRESHOLD (16 * 1380)
+
+/* Everything is sent from lent memory: no copy, so no room for later appends. */
+#define TCP_OVERSIZE 0
+
+#define TCP_QUEUE_OOSEQ		   1
+#define LWIP_TCP_SACK_OUT	   1
+#define LWIP_TCP_MAX_SACK_NUM	   4
+#define LWIP_TCP_TIMESTAMPS	   0
+#define TCP_LISTEN_BACKLOG	   1
+#define TCP_DEFAULT_LISTEN_BACKLOG 255
+#define LWIP_TCP_KEEPALIVE	   1
+#define LWIP_TCP_PCB_NUM_EXT_ARGS  1
+#define SO_REUSE		   0
+
+/* Timers: ticks of 50 ms, retransmission ticks of 100 ms; first RTO 1 s (RFC 6298, section 2). */
+#define TCP_TMR_INTERVAL  50
+#define LWIP_TCP_RTO_TIME 1000
+
+/* TIME_WAIT is 2 MSL: 30 s, as long as a stray segment of a tunnel can be thought to live. */
+#define TCP_MSL 15000
+
+/* Initial window of 10 segments (RFC 6928). */
+#define LWIP_TCP_CALC_INITIAL_CWND(mss) ((tcpwnd_size_t)(10 * (mss)))
+
+/* Initial sequence numbers nobody can guess. */
+#define LWIP_HOOK_TCP_ISN(local_ip, local_port, remote_ip, remote_port) stack_port_random()
+
+/*
+ * Inner packets come out of an AEAD: what arrives is what the peer sent, bit for bit. Checking the
+ * Internet checksum again would find nothing. It is written on the way out: the peer forwards.
+ */
+#define CHECKSUM_CHECK_IP     0
+#define CHECKSUM_CHECK_TCP    0
+#define CHECKSUM_CHECK_ICMP   0
+#define CHECKSUM_CHECK_ICMP6  0
+#define LWIP_CHECKSUM_ON_COPY 0
