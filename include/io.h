@@ -30,8 +30,8 @@ enum io_kind {
 	IO_RECV,    /* single-shot; recv.pool lends a buffer, asked for only when bytes are there,
 		       so an idle connection holds none. result: bytes, 0 at end of stream.
 		       -ENOBUFS: the pool is empty, submit again when it may not be */
-	IO_SEND,    /* send.iov: up to IO_IOV_MAX pieces. result: bytes sent, which is fewer than
-		       asked for only when an error follows; MSG_NOSIGNAL is implied */
+	IO_SEND,    /* send.iov: up to IO_IOV_MAX pieces. result: bytes sent, seldom fewer than asked
+		       for; MSG_NOSIGNAL is implied */
 	IO_RECV_DGRAMS, /* multishot; recv.pool. result: bytes of the (merged) datagram, 0 for an
 			   empty one. It ends with -ENOBUFS when the pool runs dry and with errors
 			   the network puts on the socket: submit again */

@@ -149,16 +149,21 @@ static int hand_over_and_wait(struct uring *uring, uint64_t deadline_ns)
 	return enter_and_wait(uring, deadline_ns - now_ns);
 }
 
-/* A multishot operation that stopped for no fault goes on; true when it does. */
-static bool restart(struct uring *uring, struct io_op *op)
+/* The operation goes back to the kernel, unless it has been cancelled. */
+static void restart(struct uring *uring, struct io_op *op)
 {
-	if (op->cancelled) {
+	if (op->cancelled)
 		op->state = (uint64_t)-ECANCELED;
-		list_append(&uring->finished, &op->link);
-	} else {
-		list_append(&uring->queue, &op->link);
-	}
-	return true;
+	list_append(op->cancelled ? &uring->finished : &uring->queue, &op->link);
+}
+
+/*
+ * The kernel stops waiting for a socket after some number of wake-ups that did not satisfy it, and
+ * says what a non-blocking socket says then. Datagrams never wait: to them it is an answer.
+ */
+static bool gave_up_waiting(const struct io_op *op, int result)
+{
+	return result == -EAGAIN && op->kind != IO_SEND_DGRAMS;
 }
 
 static void deliver(struct io *io, struct io_op *op, const struct io_uring_cqe *cqe)
@@ -171,9 +176,13 @@ static void deliver(struct io *io, struct io_op *op, const struct io_uring_cqe *
 
 	if (!more) {
 		list_remove(&op->link); /* from `cancels`, where it may be */
-		more = multishot && result >= 0 && restart(uring, op);
+		/* A multishot operation may also stop for no fault. */
+		more = gave_up_waiting(op, result) || (multishot && result >= 0);
+		if (more)
+			restart(uring, op);
 	}
-	io_complete(io, op, result, more);
+	if (!gave_up_waiting(op, result))
+		io_complete(io, op, result, more);
 }
 
 static void deliver_completed(struct io *io)

@@ -163,15 +163,14 @@ void conn_send_done(struct io_op *op, int result)
 {
 	struct relay_conn *conn = list_entry(op, struct relay_conn, send);
 	struct queue *queue = &conn->to_host.queue;
-	size_t lent = queue->lent;
 
 	if (result > 0) {
 		queue_return(queue, conn->relay->config.budget, (size_t)result);
 		conn->to_credit += (size_t)result;
 		conn->relay->stats.host_bytes += (size_t)result;
 	}
-	/* A short send means that the next one would fail: the host's end is gone. */
-	if (conn->phase == RELAY_OPEN && (result < 0 || (size_t)result < lent))
+	queue_take_back(queue); /* after a short send */
+	if (conn->phase == RELAY_OPEN && result < 0)
 		conn_break(conn);
 	conn_mark_dirty(conn);
 }

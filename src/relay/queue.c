@@ -96,10 +96,8 @@ bool queue_push(struct queue *queue, struct budget *budget, const struct iovec *
 		return false;
 	for (int i = 0; i < count; i++)
 		append(queue, iov[i].iov_base, iov[i].iov_len);
-	if (queue->mark == NULL) {
-		queue->mark = queue->head;
-		queue->mark_at = queue->head == NULL ? 0 : queue->head->begin;
-	}
+	if (queue->mark == NULL)
+		queue_take_back(queue); /* it was empty: all of it waits */
 	return true;
 }
 
@@ -165,6 +163,13 @@ void queue_return(struct queue *queue, struct budget *budget, size_t len)
 		if (head->begin == head->end)
 			drop_head(queue, budget);
 	}
+}
+
+void queue_take_back(struct queue *queue)
+{
+	queue->lent = 0;
+	queue->mark = queue->head;
+	queue->mark_at = queue->head == NULL ? 0 : queue->head->begin;
 }
 
 void queue_clear(struct queue *queue, struct budget *budget)

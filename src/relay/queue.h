@@ -46,5 +46,8 @@ void queue_lend(struct queue *queue, size_t len);
 /* The first `len` lent bytes are over: their memory goes back to the budget. */
 void queue_return(struct queue *queue, struct budget *budget, size_t len);
 
+/* What is lent waits again: a send took only a part of it. */
+void queue_take_back(struct queue *queue);
+
 /* Gives everything back; nothing may be looking at it any more. */
 void queue_clear(struct queue *queue, struct budget *budget);
