@@ -101,7 +101,7 @@ enum wg_event {
 struct wg_stats {
 	uint64_t rx_bytes, tx_bytes; /* whole messages, handshakes included: as `wg show` counts */
 	uint64_t rx_packets, tx_packets; /* data with an inner packet */
-	uint64_t verdicts[WG_VERDICTS];
+	uint64_t verdicts[WG_VERDICTS];	 /* WG_DROP_HANDSHAKE: wg_poll() counts there, too */
 	uint64_t tx_no_session, tx_not_allowed;
 	uint64_t handshakes_initiated; /* initiations that we sent, repeats included */
 	uint64_t handshakes_completed, handshakes_given_up;

@@ -10,7 +10,8 @@
  * A batch goes through three passes. The first reads headers and finds the session of each data
  * message; the second authenticates and decrypts, one call per run of messages under one key, which
  * is where the time goes; the third takes the messages strictly in their order, since each may
- * change what the next one means. A drop in one pass is final for the others.
+ * change what the next one means. A drop in one pass is final for the others. No session ends in
+ * here (session.c says why), so what the first pass has found still holds in the third.
  *
  * The order of checks is the protocol's (paper, section 5.4.6): length and type, index, age and
  * counter limit, authenticity, replay; then the message is the peer's word and moves endpoint,
@@ -21,8 +22,7 @@
 enum {
 	OPEN_BATCH = 64,
 	MESSAGE_LEN_MAX = 65535, /* of a UDP datagram */
-	/* A quarter: what one peer in trouble never fills; the rest is for who proves its address.
-	 */
+	/* What one peer in trouble never fills; the rest is for who proves its address. */
 	LOAD_DEPTH = QUEUE_MAX / 4,
 };
 
@@ -169,18 +169,10 @@ static void keep_key_fresh(struct wg *wg, uint64_t now_ns)
 }
 
 static enum wg_verdict accept_data(struct wg *wg, struct dgram *dgram, const struct aead_job *job,
-				   uint64_t now_ns)
+				   struct session *session, uint64_t now_ns)
 {
-	const struct message_data *header = (const void *)dgram->data;
-	struct session *session;
-
 	if (!job->ok)
 		return WG_DROP_AUTH;
-	/* Once more: an earlier message of the batch may have confirmed next, which ends previous
-	 * and, with it, the memory of what was received under that key. */
-	session = sessions_find(&wg->sessions, le32_get(header->receiver));
-	if (session == NULL)
-		return WG_DROP_INDEX;
 	if (!replay_accept(&session->replay, job->counter))
 		return WG_DROP_REPLAY;
 	/* Only now: a replayed datagram must not move the endpoint. */
@@ -194,12 +186,9 @@ static enum wg_verdict accept_data(struct wg *wg, struct dgram *dgram, const str
 	return deliver(wg, dgram, job);
 }
 
-/* Third pass, what the first one did not drop. */
-static enum wg_verdict third_pass(struct wg *wg, struct dgram *dgram, const struct aead_job *job,
-				  uint64_t now_ns)
+/* Third pass, messages that carry no data and have the right length. */
+static enum wg_verdict accept_control(struct wg *wg, const struct dgram *dgram, uint64_t now_ns)
 {
-	if (dgram->verdict == WG_DATA)
-		return accept_data(wg, dgram, job, now_ns);
 	if (le32_get(dgram->data) == MESSAGE_COOKIE_REPLY)
 		return take_cookie(wg, dgram, now_ns);
 	return take_handshake(wg, dgram, now_ns);
@@ -208,7 +197,7 @@ static enum wg_verdict third_pass(struct wg *wg, struct dgram *dgram, const stru
 static size_t open_batch(struct wg *wg, struct dgram *dgrams, size_t count, uint64_t now_ns)
 {
 	struct batch batch;
-	const struct aead_job *job = batch.jobs;
+	size_t job = 0;
 	size_t data = 0;
 
 	batch.count = 0;
@@ -216,13 +205,17 @@ static size_t open_batch(struct wg *wg, struct dgram *dgrams, size_t count, uint
 		dgrams[i].verdict = first_pass(wg, &batch, &dgrams[i], now_ns);
 	second_pass(&batch);
 	for (size_t i = 0; i < count; i++) {
-		bool has_job = dgrams[i].verdict == WG_DATA;
+		struct dgram *dgram = &dgrams[i];
 
-		if (has_job || dgrams[i].verdict == WG_CONTROL)
-			dgrams[i].verdict = third_pass(wg, &dgrams[i], job, now_ns);
-		job += has_job;
-		data += dgrams[i].verdict == WG_DATA;
-		wg->stats.verdicts[dgrams[i].verdict]++;
+		if (dgram->verdict == WG_DATA) {
+			dgram->verdict = accept_data(wg, dgram, &batch.jobs[job],
+						     batch.sessions[job], now_ns);
+			job++;
+		} else if (dgram->verdict == WG_CONTROL) {
+			dgram->verdict = accept_control(wg, dgram, now_ns);
+		}
+		data += dgram->verdict == WG_DATA;
+		wg->stats.verdicts[dgram->verdict]++;
 	}
 	return data;
 }

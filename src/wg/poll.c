@@ -107,7 +107,7 @@ static void initiate(struct wg *wg, uint64_t now_ns, uint64_t wall_ns, struct wg
 		send_handshake(wg, sizeof(*initiation), now_ns, out);
 		wg->stats.handshakes_initiated++;
 	}
-	timers_initiated(&wg->timers, reachable, now_ns);
+	timers_initiated(&wg->timers, &wg->env, reachable, now_ns);
 }
 
 static void fire(struct wg *wg, enum timer kind, uint64_t now_ns, uint64_t wall_ns,
@@ -140,6 +140,10 @@ static void fire(struct wg *wg, enum timer kind, uint64_t now_ns, uint64_t wall_
 	}
 }
 
+/*
+ * Handshakes come before timers, since the response that waits makes the next initiation needless;
+ * cookies come last, or a flood would keep the timers from ever firing.
+ */
 bool wg_poll(struct wg *wg, uint64_t now_ns, uint64_t wall_ns, struct wg_message *out)
 {
 	enum timer due = timers_due(&wg->timers, now_ns);
@@ -147,10 +151,10 @@ bool wg_poll(struct wg *wg, uint64_t now_ns, uint64_t wall_ns, struct wg_message
 	out->len = 0;
 	if (wg->handshakes.count > 0) {
 		handle(wg, queue_pop(&wg->handshakes), now_ns, out);
-	} else if (wg->unproven.count > 0) {
-		send_cookie(wg, queue_pop(&wg->unproven), now_ns, out);
 	} else if (due != TIMERS) {
 		fire(wg, due, now_ns, wall_ns, out);
+	} else if (wg->unproven.count > 0) {
+		send_cookie(wg, queue_pop(&wg->unproven), now_ns, out);
 	} else {
 		CHECK(wg_deadline(wg) > now_ns);
 		return false;

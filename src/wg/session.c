@@ -22,9 +22,9 @@
  *	responded	new -> next; previous ends
  *	confirmed	current -> previous, next -> current
  *
- * A fourth slot is reserved while an initiation of ours waits, because its index is in the message.
- * So sessions_reserve() always finds room, and where sessions_offer() finds none there is a next,
- * which the new session is about to replace.
+ * So previous and next never live at once, and a confirmation ends no session. One more slot is
+ * reserved while an initiation of ours waits, because its index is in the message, and the fourth
+ * is free for whatever begins.
  *
  * Times are deadlines fixed at the beginning of a session, and the role is in them: only the
  * initiator has rekey deadlines, so that not both ends begin at once.
@@ -55,19 +55,16 @@ uint32_t sessions_offer(const struct sessions *sessions, const struct wg_env *en
 {
 	size_t slot = 0;
 
-	while (slot < SESSION_SLOTS && in_use(sessions, &sessions->slots[slot]))
+	while (in_use(sessions, &sessions->slots[slot]))
 		slot++;
-	if (slot == SESSION_SLOTS)
-		slot = (size_t)(sessions->next - sessions->slots);
+	CHECK(slot < SESSION_SLOTS);
 	return random_index(slot, env);
 }
 
 uint32_t sessions_reserve(struct sessions *sessions, const struct wg_env *env)
 {
-	uint32_t index;
+	uint32_t index = sessions_offer(sessions, env);
 
-	end(&sessions->reserved);
-	index = sessions_offer(sessions, env);
 	sessions->reserved = &sessions->slots[index & SESSION_SLOT_MASK];
 	return index;
 }
@@ -118,8 +115,7 @@ void sessions_responded(struct sessions *sessions, const struct noise_keys *keys
 
 void sessions_confirmed(struct sessions *sessions)
 {
-	CHECK(sessions->next != NULL);
-	end(&sessions->previous);
+	CHECK(sessions->next != NULL && sessions->previous == NULL);
 	sessions->previous = sessions->current;
 	sessions->current = sessions->next;
 	sessions->next = NULL;

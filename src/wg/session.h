@@ -61,7 +61,7 @@ void sessions_initiated(struct sessions *sessions, const struct noise_keys *keys
 /* We answer: the session is next, with the index that sessions_offer() gave just before. */
 void sessions_responded(struct sessions *sessions, const struct noise_keys *keys, uint64_t now_ns);
 
-/* The first authenticated data message of next: it is current now, and previous has ended. */
+/* The first authenticated data message of next: it is current now. */
 void sessions_confirmed(struct sessions *sessions);
 
 /* Wipes all of them. */

@@ -28,12 +28,13 @@
  * fires each at most once: wg_poll() comes to an end.
  */
 
-static uint64_t jitter_ns(const struct timers *timers)
+/* Not in the per-packet functions: random bytes may cost a system call. */
+static void draw_jitter(struct timers *timers, const struct wg_env *env)
 {
 	uint64_t random;
 
-	timers->env.random(timers->env.ctx, &random, sizeof(random));
-	return random % REKEY_JITTER_MAX;
+	env->random(env->ctx, &random, sizeof(random));
+	timers->jitter_ns = random % REKEY_JITTER_MAX;
 }
 
 void timers_init(struct timers *timers, const struct wg_env *env, uint16_t keepalive_s,
@@ -41,7 +42,7 @@ void timers_init(struct timers *timers, const struct wg_env *env, uint16_t keepa
 {
 	for (size_t i = 0; i < TIMERS; i++)
 		timers->at_ns[i] = NEVER;
-	timers->env = *env;
+	draw_jitter(timers, env);
 	timers->initiate_from_ns = 0;
 	timers->persistent_ns = NEVER;
 	if (keepalive_s == 0)
@@ -82,10 +83,11 @@ void timers_handshake_wanted(struct timers *timers, uint64_t now_ns)
 						 : timers->initiate_from_ns;
 }
 
-void timers_initiated(struct timers *timers, bool sent, uint64_t now_ns)
+void timers_initiated(struct timers *timers, const struct wg_env *env, bool sent, uint64_t now_ns)
 {
 	timers->initiated = true;
-	timers->at_ns[TIMER_HANDSHAKE] = now_ns + REKEY_TIMEOUT + jitter_ns(timers);
+	draw_jitter(timers, env);
+	timers->at_ns[TIMER_HANDSHAKE] = now_ns + REKEY_TIMEOUT + timers->jitter_ns;
 	if (sent)
 		timers->initiate_from_ns = now_ns + REKEY_TIMEOUT;
 }
@@ -93,7 +95,6 @@ void timers_initiated(struct timers *timers, bool sent, uint64_t now_ns)
 void timers_gave_up(struct timers *timers, uint64_t now_ns)
 {
 	timers_stop(timers, TIMER_HANDSHAKE);
-	timers_stop(timers, TIMER_KEEPALIVE);
 	/* The unanswered initiation is key material too. */
 	if (timers->at_ns[TIMER_ZERO_KEYS] == NEVER)
 		timers_session_derived(timers, now_ns);
@@ -110,7 +111,7 @@ void timers_responded(struct timers *timers, uint64_t now_ns)
 {
 	timers->initiate_from_ns = now_ns + REKEY_TIMEOUT;
 	if (timers->at_ns[TIMER_HANDSHAKE] < timers->initiate_from_ns)
-		timers->at_ns[TIMER_HANDSHAKE] = timers->initiate_from_ns + jitter_ns(timers);
+		timers->at_ns[TIMER_HANDSHAKE] = timers->initiate_from_ns + timers->jitter_ns;
 }
 
 void timers_handshake_complete(struct timers *timers, uint64_t reject_ns)
@@ -147,7 +148,7 @@ void timers_data_sent(struct timers *timers, uint64_t now_ns)
 {
 	if (timers->at_ns[TIMER_NEW_HANDSHAKE] == NEVER)
 		timers->at_ns[TIMER_NEW_HANDSHAKE] = now_ns + KEEPALIVE_TIMEOUT + REKEY_TIMEOUT +
-						     jitter_ns(timers);
+						     timers->jitter_ns;
 }
 
 void timers_data_received(struct timers *timers, uint64_t now_ns)

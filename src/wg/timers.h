@@ -24,7 +24,7 @@ struct timers {
 	uint64_t initiate_from_ns; /* one handshake message per REKEY_TIMEOUT */
 	uint64_t give_up_ns;	   /* the end of this series of initiations */
 	bool initiated;		   /* this series has sent one */
-	struct wg_env env;	   /* for jitter */
+	uint64_t jitter_ns;	   /* drawn anew with each initiation */
 };
 
 void timers_init(struct timers *timers, const struct wg_env *env, uint16_t keepalive_s,
@@ -35,12 +35,11 @@ uint64_t timers_deadline(const struct timers *timers);
 /* The first kind that is due; TIMERS: none. The caller acts and calls what happened below. */
 enum timer timers_due(const struct timers *timers, uint64_t now_ns);
 
-/* A session is wanted, or a newer one. Call as often as it is wanted: each call puts off giving up.
- */
+/* A session is wanted, or a newer one. Each call puts off giving up. */
 void timers_handshake_wanted(struct timers *timers, uint64_t now_ns);
 
 /* TIMER_HANDSHAKE fired: an initiation left (`sent`), or had nowhere to go. */
-void timers_initiated(struct timers *timers, bool sent, uint64_t now_ns);
+void timers_initiated(struct timers *timers, const struct wg_env *env, bool sent, uint64_t now_ns);
 
 /* TIMER_HANDSHAKE fired, and give_up_ns is over. */
 void timers_gave_up(struct timers *timers, uint64_t now_ns);

@@ -382,6 +382,23 @@ Test(wg_handshake, one_handshake_message_every_five_seconds)
 	cr_expect_eq(out.len, sizeof(struct message_initiation));
 }
 
+/* The same while a series is on: who has just been answered is given time to confirm. */
+Test(wg_handshake, an_answer_puts_off_the_next_attempt)
+{
+	struct wg_message initiation, response, out;
+
+	wg_set_endpoint(b->wg, &a->addr);
+	initiate(b, &out); /* lost */
+	wg_net_jump(net, 4 * SECOND);
+	initiate(a, &initiation);
+	cr_assert(respond(b, &initiation, &response)); /* lost */
+	wg_net_jump(net, REKEY_TIMEOUT - 1);
+	cr_expect_not(wg_net_step(b, &out));
+	wg_net_jump(net, REKEY_JITTER_MAX);
+	cr_expect(wg_net_step(b, &out));
+	cr_expect_eq(out.len, sizeof(struct message_initiation));
+}
+
 Test(wg_handshake, secrets_do_not_outlive_their_use)
 {
 	wg_net_connect(net);

@@ -272,6 +272,9 @@ Test(wg_load, an_ipv6_source_is_its_network)
 	cr_expect(cookie_allow_source(checker, &v4, 0));
 	cr_expect_not(cookie_allow_source(checker, &from, SECOND / 20 - 1));
 	cr_expect(cookie_allow_source(checker, &from, SECOND / 20));
+	for (int i = 0; i < 5; i++)
+		cr_expect(cookie_allow_source(checker, &from, 100 * SECOND));
+	cr_expect_not(cookie_allow_source(checker, &from, 100 * SECOND), "nothing is saved up");
 }
 
 Test(wg_load, the_table_of_sources_is_bounded_and_forgets)
@@ -317,6 +320,24 @@ Test(wg_load, data_does_not_wait_behind_handshakes)
 		cr_assert_eq(wg_net_give(b, message, 144, &a->addr), WG_DATA);
 	}
 	cr_expect_eq(b->data_count - before, 100);
+}
+
+/* The caller bounds the steps of a turn: who floods must not use all of them. */
+Test(wg_load, timers_do_not_wait_behind_cookies)
+{
+	struct wg_message out;
+
+	wg_net_connect(net);
+	cr_assert(wg_net_works(a));
+	wg_net_jump(net, 10 * SECOND);
+	for (uint8_t i = 0; i < 100; i++) {
+		struct addr from = source(0, i, 1);
+
+		knock(&stranger, &from);
+	}
+	for (int i = 0; i < 5; i++)
+		wg_poll(b->wg, net->now_ns, net->wall_ns, &out);
+	cr_expect_eq(out.len, 32, "b's passive keepalive, after the few handshakes");
 }
 
 Test(wg_load, cookies_are_taken_from_the_peer_alone)

@@ -343,6 +343,8 @@ Test(wg_timers, no_endpoint_yet)
 	struct wg_message out;
 
 	restart(&(struct wg_net_options){.keepalive_s = {25, 0}, .a_lacks_endpoint = true});
+	wg_net_sleep(net, 600 * SECOND);
+	cr_expect(wg_events(a->wg) & WG_EVENT_UNANSWERED);
 	wg_net_sleep(net, 60 * SECOND);
 	cr_expect_eq(wg_stats(a->wg)->handshakes_initiated, 0);
 	cr_expect(wg_events(a->wg) & WG_EVENT_UNANSWERED, "the resolver should try again");
@@ -350,6 +352,7 @@ Test(wg_timers, no_endpoint_yet)
 	cr_expect_not(wg_net_step(a, &out));
 	wg_set_endpoint(a->wg, &b->addr);
 	cr_expect_leq(wg_deadline(a->wg), net->now_ns);
+	wg_set_endpoint(a->wg, &(struct addr){.family = ADDR_NONE});
 	wg_net_settle(net);
 	cr_expect(wg_net_works(a));
 }

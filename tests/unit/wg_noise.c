@@ -234,8 +234,7 @@ Test(wg_noise, a_flood_of_true_initiations_is_limited)
 	cr_expect(noise_consume_initiation(&them, &initiation, now_ns + 1, &consumed));
 }
 
-/* --- the Noise framework's own vector -----------------------------------------------------------
- */
+/* --- the Noise framework's own vector ---------------------------------------------------------- */
 
 /* The n-th value of `key` in the JSON file, which has one a line. */
 static size_t json_hex(const char *key, int n, uint8_t *out, size_t room)
