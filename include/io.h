@@ -30,8 +30,8 @@ enum io_kind {
 	IO_RECV,    /* single-shot; recv.pool lends a buffer, asked for only when bytes are there,
 		       so an idle connection holds none. result: bytes, 0 at end of stream.
 		       -ENOBUFS: the pool is empty, submit again when it may not be */
-	IO_SEND,    /* send.iov: up to IO_IOV_MAX pieces. result: bytes sent, seldom fewer than asked
-		       for; MSG_NOSIGNAL is implied */
+	IO_SEND,    /* send.iov: up to IO_IOV_MAX pieces. result: bytes sent, seldom fewer than
+		       asked for; MSG_NOSIGNAL is implied */
 	IO_RECV_DGRAMS, /* multishot; recv.pool. result: bytes of the (merged) datagram, 0 for an
 			   empty one. It ends with -ENOBUFS when the pool runs dry and with errors
 			   the network puts on the socket: submit again */
@@ -102,8 +102,8 @@ struct io_pool {
 	uint32_t count; /* a power of two, at most 32768 */
 	uint32_t size;	/* usable bytes of each buffer */
 	uint32_t free;	/* buffers that are with the backend */
-	uint16_t group;
-	void *backend; /* the backend's */
+	uint16_t group; /* a number of its own in this loop */
+	void *backend;	/* the backend's */
 };
 
 struct io_stats {
@@ -116,8 +116,9 @@ struct io_backend;
 struct io {
 	const struct io_backend *backend;
 	void *state;
-	uint32_t ops; /* under way */
-	bool turning; /* inside io_turn() */
+	uint32_t ops;	/* under way */
+	bool turning;	/* inside io_turn() */
+	uint16_t pools; /* ever opened */
 	struct io_stats stats;
 };
 
@@ -184,9 +185,8 @@ void io_reset(struct io *io, int fd);
 /* CLOCK_BOOTTIME in nanoseconds: it counts a suspended machine's sleep, as key ages must. */
 uint64_t io_now(void);
 
-/* `count` buffers of `size` bytes; group: a number of its own per pool. 0 or a negative errno. */
-int io_pool_init(struct io_pool *pool, struct io *io, uint16_t group, uint32_t count,
-		 uint32_t size);
+/* `count` buffers of `size` bytes. 0 or a negative errno. */
+int io_pool_init(struct io_pool *pool, struct io *io, uint32_t count, uint32_t size);
 
 /* All buffers must be back and no receive under way. */
 void io_pool_fini(struct io_pool *pool);

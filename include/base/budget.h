@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdlib.h>
 
 /*
  * The memory that all buffers together may take. Whoever allocates takes from the budget first and
@@ -30,4 +31,24 @@ static inline void budget_give(struct budget *budget, size_t bytes)
 {
 	CHECK(bytes <= budget->used);
 	budget->used -= bytes;
+}
+
+/* Zeroed memory that the budget pays for; NULL when either has none. */
+static inline void *budget_alloc(struct budget *budget, size_t bytes)
+{
+	void *memory;
+
+	if (!budget_take(budget, bytes))
+		return NULL;
+	memory = calloc(1, bytes);
+	if (memory == NULL)
+		budget_give(budget, bytes);
+	return memory;
+}
+
+/* `bytes`: as it was allocated. */
+static inline void budget_free(struct budget *budget, void *memory, size_t bytes)
+{
+	budget_give(budget, bytes);
+	free(memory);
 }

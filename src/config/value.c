@@ -2,6 +2,8 @@
 /* Parsers of numbers, sizes, durations, words and keys. */
 #include "variable.h"
 
+#include "base/time.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -98,8 +100,8 @@ const char *parse_duration(struct config *config, const struct variable *variabl
 	static const struct unit units[] = {
 		{"h", UINT64_C(3600000000000)},
 		{"m", UINT64_C(60000000000)},
-		{"s", UINT64_C(1000000000)},
-		{"ms", UINT64_C(1000000)},
+		{"s", NS_PER_S},
+		{"ms", NS_PER_MS},
 		{NULL, 0},
 	};
 	const struct unit *unit = units;

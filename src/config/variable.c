@@ -2,11 +2,12 @@
 /* The table of all variables. */
 #include "variable.h"
 
+#include "base/time.h"
+
 #include <stdio.h>
 #include <string.h>
 
 #define FIELD(name) .field = offsetof(struct config, name)
-#define SECOND_NS   UINT64_C(1000000000)
 
 static const char key_accepted[] = "64 hex digits or 44 characters of base64";
 static const char u16_accepted[] = "1 to 65535";
@@ -50,10 +51,10 @@ static const struct variable variables[] = {
 	 "8M to 1024G; K, M, G or Ki, Mi, Gi are powers of 1024", FIELD(memory_limit),
 	 .min = UINT64_C(8) << 20, .max = UINT64_C(1) << 40},
 	{"CONNECT_TIMEOUT", parse_duration, "5s", "for the target to accept a connection",
-	 duration_accepted, FIELD(connect_timeout_ns), .min = 1, .max = 24 * 3600 * SECOND_NS},
+	 duration_accepted, FIELD(connect_timeout_ns), .min = 1, .max = 24 * 3600 * NS_PER_S},
 	{"DRAIN_TIMEOUT", parse_duration, "25s", "for connections to end after SIGTERM",
 	 "0 (cut them at once), or like 500ms, 5s, 1m30s or 1h, at most 24h",
-	 FIELD(drain_timeout_ns), .max = 24 * 3600 * SECOND_NS},
+	 FIELD(drain_timeout_ns), .max = 24 * 3600 * NS_PER_S},
 	{"AEAD_ENGINE", parse_text, "auto", "ChaCha20-Poly1305 implementation",
 	 "auto, or an engine's name", FIELD(aead_engine), .max = CONFIG_ENGINE_MAX},
 	{"LOG_LEVEL", parse_word, "info", "how much is logged", "error, warn, info or debug",

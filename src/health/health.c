@@ -29,16 +29,15 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/time.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-	POOL_GROUP = 3, /* io_pool_init() wants a number of its own for each pool */
-	POOL_BUFS = 4,	/* shared by all: a buffer is held within done() only */
+	POOL_BUFS = 4, /* shared by all: a buffer is held within done() only */
 	ACCEPT_PAUSE_MS = 100,
-	NS_PER_MS = 1000000,
 };
 
 /* --- the table of paths ---------------------------------------------------------------------- */
@@ -148,9 +147,7 @@ int health_open(struct health **health, struct io *io, uint16_t port, const stru
 	new->io = io;
 	new->ops = *ops;
 	new->fd = health_listen(port);
-	error = new->fd < 0
-			? new->fd
-			: io_pool_init(&new->pool, io, POOL_GROUP, POOL_BUFS, HEALTH_REQUEST_MAX);
+	error = new->fd < 0 ? new->fd : io_pool_init(&new->pool, io, POOL_BUFS, HEALTH_REQUEST_MAX);
 	if (error < 0) {
 		if (new->fd >= 0)
 			close_listener(new);

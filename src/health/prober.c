@@ -17,6 +17,7 @@
 #include "inside.h"
 
 #include "base/check.h"
+#include "base/time.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -26,8 +27,6 @@ enum {
 	DRAIN_TIMEOUT_S = 1,
 	DRAIN_BYTES_MAX = 64 * 1024,
 };
-
-static const uint64_t ns_per_s = 1000000000;
 
 /* Which states may follow. */
 static const unsigned legal_after[] = {
@@ -156,7 +155,7 @@ void prober_answer(struct prober *prober, unsigned status, const char *body, uin
 			   prober->head ? "" : body);
 
 	CHECK(len > 0 && (size_t)len < sizeof(prober->answer));
-	prober_set_state(prober, PROBER_ANSWERING, now_ns + HEALTH_REQUEST_TIMEOUT_S * ns_per_s);
+	prober_set_state(prober, PROBER_ANSWERING, now_ns + HEALTH_REQUEST_TIMEOUT_S * NS_PER_S);
 	send_answer(prober, (size_t)len);
 }
 
@@ -205,7 +204,7 @@ static void answer_returned(struct prober *prober, uint64_t now_ns)
 		return;
 	}
 	io_shutdown(prober->health->io, prober->fd);
-	prober_set_state(prober, PROBER_DRAINING, now_ns + DRAIN_TIMEOUT_S * ns_per_s);
+	prober_set_state(prober, PROBER_DRAINING, now_ns + DRAIN_TIMEOUT_S * NS_PER_S);
 	receive(prober, prober->health->pool.size);
 }
 
@@ -260,7 +259,7 @@ static void returned(struct prober *prober, uint64_t now_ns)
 void prober_step(struct prober *prober, uint64_t now_ns)
 {
 	if (prober->state == PROBER_READING && prober->deadline_ns == 0)
-		prober->deadline_ns = now_ns + HEALTH_REQUEST_TIMEOUT_S * ns_per_s;
+		prober->deadline_ns = now_ns + HEALTH_REQUEST_TIMEOUT_S * NS_PER_S;
 	if (prober->returned)
 		returned(prober, now_ns);
 	if (prober->state == PROBER_ASKING) {

@@ -9,10 +9,10 @@
  */
 #include "inside.h"
 
+#include "base/time.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-enum { NS_PER_MS = 1000000 };
 
 bool request_complete(const char *text, size_t len)
 {
@@ -139,8 +139,7 @@ static bool set_timeout(struct probe *probe, char *value)
 	if (digits > 6) /* far beyond what is accepted, far below what overflows */
 		return false;
 	probe->timeout_ns = strtoul(value, NULL, 10) * unit_ms(value + digits) * NS_PER_MS;
-	return probe->timeout_ns > 0 &&
-	       probe->timeout_ns <= HEALTH_PROBE_TIMEOUT_MAX_S * 1000ull * NS_PER_MS;
+	return probe->timeout_ns > 0 && probe->timeout_ns <= HEALTH_PROBE_TIMEOUT_MAX_S * NS_PER_S;
 }
 
 static const struct parameter {
@@ -180,7 +179,7 @@ const char *probe_parse(struct probe *probe, char *query)
 	unsigned seen = 0;
 	char *rest = *query != '\0' ? query : NULL;
 
-	*probe = (struct probe){.timeout_ns = HEALTH_PROBE_TIMEOUT_S * 1000ull * NS_PER_MS};
+	*probe = (struct probe){.timeout_ns = HEALTH_PROBE_TIMEOUT_S * NS_PER_S};
 	while (rest && !wrong)
 		wrong = parse_parameter(probe, strsep(&rest, "&"), &seen);
 	if (!wrong && probe->path && probe->mode != PROBE_HTTP)

@@ -29,13 +29,14 @@
  */
 #include "io.h"
 
+#include "base/time.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
 
 enum {
-	NS_PER_S = 1000000000,
 	POOL_COUNT_MAX = 32768, /* buffers of a ring-mapped group, io_uring_register_buf_ring(3) */
 	BUF_ALIGN = 64,		/* a cache line */
 };
@@ -216,12 +217,12 @@ static void pool_release(struct io_pool *pool)
 	*pool = (struct io_pool){0};
 }
 
-int io_pool_init(struct io_pool *pool, struct io *io, uint16_t group, uint32_t count, uint32_t size)
+int io_pool_init(struct io_pool *pool, struct io *io, uint32_t count, uint32_t size)
 {
 	int error;
 
 	CHECK(count >= 1 && count <= POOL_COUNT_MAX && (count & (count - 1)) == 0);
-	*pool = (struct io_pool){.io = io, .count = count, .size = size, .group = group};
+	*pool = (struct io_pool){.io = io, .count = count, .size = size, .group = io->pools++};
 	error = pool_alloc(pool);
 	if (error == 0)
 		error = io->backend->pool_init(io, pool);

@@ -31,14 +31,15 @@
  * bytes for it, in the order in which they were given back.
  */
 #include "uring.h"
+
+#include "base/time.h"
 #include "socket.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 enum {
-	ROUNDS_MAX = 8, /* of getting events in one turn: some 160 deferred completions */
-	NS_PER_S = 1000000000,
+	ROUNDS_MAX = 8,		/* of getting events in one turn: some 160 deferred completions */
 	WAIT_MAX_S = 24 * 3600, /* the kernel adds it to its clock: it must not overflow */
 	PROBE_GROUP = 0xffff,	/* a buffer group that nobody else uses */
 };

@@ -2,6 +2,8 @@
 /* The host's side: names and addresses, signals, the ingress listener. */
 #include "inside.h"
 
+#include "base/time.h"
+
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -14,11 +16,9 @@
 enum {
 	LISTEN_BACKLOG = 4096, /* the kernel takes what net.core.somaxconn allows */
 	ACCEPT_PAUSE_MS = 100, /* after -EMFILE and its kind */
-	NS_PER_MS = 1000000,
 };
 
-/* --- names --------------------------------------------------------------------------------------
- */
+/* --- names ------------------------------------------------------------------------------------- */
 
 /* A target in the tunnel must be where the tunnel leads. */
 static bool is_usable(const struct proxy *proxy, const struct addr *addr)
@@ -112,8 +112,7 @@ int host_watch(struct proxy *proxy)
 			 : watch(proxy, &proxy->target, &proxy->config->target, target_changed);
 }
 
-/* --- the ingress listener
- * -------------------------------------------------------------------------- */
+/* --- the ingress listener ----------------------------------------------------------------- */
 
 static void accepted(struct io_op *op, int result)
 {
@@ -125,7 +124,7 @@ static void accepted(struct io_op *op, int result)
 		return;
 	if (result < 0)
 		log_warn("accepting connections failed: %s", strerror(-result));
-	proxy->accept_again_ns = proxy->now_ns + ACCEPT_PAUSE_MS * (uint64_t)NS_PER_MS;
+	proxy->accept_again_ns = proxy->now_ns + ACCEPT_PAUSE_MS * NS_PER_MS;
 }
 
 void host_accept_again(struct proxy *proxy)
@@ -156,20 +155,14 @@ static int open_listener(const struct addr *addr)
 
 int host_listen(struct proxy *proxy)
 {
-	char text[ADDR_TEXT_MAX];
-
 	proxy->listen_fd = open_listener(&proxy->config->listen_addr);
-	if (proxy->listen_fd < 0) {
-		log_error("cannot listen on %s: %s", addr_format(&proxy->config->listen_addr, text),
-			  strerror(-proxy->listen_fd));
+	if (proxy->listen_fd < 0)
 		return proxy->listen_fd;
-	}
 	host_accept_again(proxy);
 	return 0;
 }
 
-/* --- signals
- * ------------------------------------------------------------------------------------------ */
+/* --- signals ------------------------------------------------------------------------------ */
 
 static void poll_signals(struct proxy *proxy);
 

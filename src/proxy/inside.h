@@ -89,16 +89,13 @@ int host_listen(struct proxy *proxy);
 void host_accept_again(struct proxy *proxy);
 int host_catch_signals(struct proxy *proxy);
 
-/* --- probe.c -----------------------------------------------------------------------------------
- */
+/* --- probe.c ----------------------------------------------------------------------------------- */
 struct health_ops probe_ops(struct proxy *proxy);
 
-/* --- report.c: what the log says ----------------------------------------------------------------
- */
+/* --- report.c: what the log says --------------------------------------------------------------- */
 void report_start(const struct proxy *proxy);
 void report_events(struct proxy *proxy);
 
-/* --- proxy.c -----------------------------------------------------------------------------------
- */
+/* --- proxy.c ----------------------------------------------------------------------------------- */
 /* SIGTERM or SIGINT; the second one cuts the draining short. */
 void proxy_stop(struct proxy *proxy);

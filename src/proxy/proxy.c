@@ -13,6 +13,8 @@
  */
 #include "inside.h"
 
+#include "base/time.h"
+
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -24,7 +26,6 @@
 
 enum {
 	IO_ENTRIES = 512,
-	NS_PER_MS = 1000000,
 	FILES_BESIDE = 128, /* descriptors for other things than connections */
 };
 
@@ -40,8 +41,7 @@ static int fail(const char *what, int error)
 	return error;
 }
 
-/* --- start
- * ---------------------------------------------------------------------------------------- */
+/* --- start -------------------------------------------------------------------------------- */
 
 static void raise_file_limit(uint32_t connections)
 {
@@ -133,45 +133,52 @@ static int start_health(struct proxy *proxy)
 	return health_open(&proxy->health, &proxy->io, proxy->config->health_port, &ops);
 }
 
-/* Step by step; each says in the log what it lacked. */
-static int start(struct proxy *proxy)
+static int start_aead(struct proxy *proxy)
 {
-	struct udp_config udp_config = {.port = proxy->config->wg_listen_port};
-	int error;
-
-	if (aead_init(proxy->config->aead_engine) == NULL) {
-		log_error("AEAD_ENGINE: \"%s\" is no engine that works here",
-			  proxy->config->aead_engine);
-		return -EINVAL;
-	}
-	raise_file_limit(proxy->config->connections_max);
-	error = io_init(&proxy->io, &io_backend_uring, IO_ENTRIES);
-	if (error < 0)
-		return fail("this kernel or sandbox has no usable io_uring", error);
-	error = udp_open(&proxy->udp, &proxy->io, &udp_config);
-	if (error < 0)
-		return fail("cannot open the WireGuard socket", error);
-	error = start_wg(proxy);
-	if (error < 0)
-		return fail("the WireGuard keys cannot work", error);
-	error = start_stack(proxy);
-	if (error < 0)
-		return fail("cannot set up the tunnel's stack", error);
-	error = host_watch(proxy);
-	if (error < 0)
-		return fail("cannot set up name resolution", error);
-	error = start_listener(proxy);
-	if (error < 0)
-		return fail("cannot listen", error);
-	error = start_health(proxy);
-	if (error < 0)
-		return fail("cannot serve HEALTH_PORT", error);
-	error = host_catch_signals(proxy);
-	return error < 0 ? fail("cannot catch signals", error) : 0;
+	return aead_init(proxy->config->aead_engine) == NULL ? -EINVAL : 0;
 }
 
-/* --- end
- * ------------------------------------------------------------------------------------------- */
+static int start_loop(struct proxy *proxy)
+{
+	raise_file_limit(proxy->config->connections_max);
+	return io_init(&proxy->io, &io_backend_uring, IO_ENTRIES);
+}
+
+static int start_udp(struct proxy *proxy)
+{
+	struct udp_config config = {.port = proxy->config->wg_listen_port};
+
+	return udp_open(&proxy->udp, &proxy->io, &config);
+}
+
+/* In this order; what is said when one fails. */
+static int start(struct proxy *proxy)
+{
+	static const struct {
+		int (*run)(struct proxy *proxy);
+		const char *failure;
+	} steps[] = {
+		{start_aead, "AEAD_ENGINE names no engine that works here"},
+		{start_loop, "this kernel or sandbox has no usable io_uring"},
+		{start_udp, "cannot open the WireGuard socket (WG_LISTEN_PORT)"},
+		{start_wg, "these WireGuard keys cannot work"},
+		{start_stack, "cannot set up the tunnel's stack"},
+		{host_watch, "cannot set up name resolution"},
+		{start_listener, "cannot listen on LOCAL_PORT"},
+		{start_health, "cannot listen on HEALTH_PORT"},
+		{host_catch_signals, "cannot catch signals"},
+	};
+	int error = 0;
+
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && error == 0; i++) {
+		error = steps[i].run(proxy);
+		if (error < 0)
+			fail(steps[i].failure, error);
+	}
+	return error;
+}
+
+/* --- end ---------------------------------------------------------------------------------- */
 
 static void set_state(struct proxy *proxy, enum proxy_state state, uint64_t deadline_ns)
 {
@@ -186,7 +193,7 @@ static void part(struct proxy *proxy)
 
 	if (open > 0)
 		log_warn("%u connections are cut", open);
-	set_state(proxy, PROXY_PARTING, proxy->now_ns + PROXY_FAREWELL_MS * (uint64_t)NS_PER_MS);
+	set_state(proxy, PROXY_PARTING, proxy->now_ns + PROXY_FAREWELL_MS * NS_PER_MS);
 	io_cancel(&proxy->io, &proxy->accept);
 	stack_unlisten(proxy->stack);
 	relay_abort_all(proxy->relay);
@@ -206,7 +213,7 @@ void proxy_stop(struct proxy *proxy)
 
 static void close_all(struct proxy *proxy)
 {
-	set_state(proxy, PROXY_CLOSING, proxy->now_ns + PROXY_FAREWELL_MS * (uint64_t)NS_PER_MS);
+	set_state(proxy, PROXY_CLOSING, proxy->now_ns + PROXY_FAREWELL_MS * NS_PER_MS);
 	io_cancel(&proxy->io, &proxy->signal_poll);
 	if (proxy->health != NULL)
 		health_close(proxy->health);

@@ -14,6 +14,8 @@
  */
 #include "inside.h"
 
+#include "base/time.h"
+
 #include <time.h>
 
 static uint64_t wall_clock_ns(void)
@@ -21,11 +23,10 @@ static uint64_t wall_clock_ns(void)
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
 }
 
-/* --- outward ------------------------------------------------------------------------------------
- */
+/* --- outward ----------------------------------------------------------------------------------- */
 
 /* Seals what was gathered, and puts it on the trains. */
 static void seal_gathered(struct proxy *proxy)
@@ -67,8 +68,7 @@ void turn_push(void *ctx, uint8_t *packet, size_t len)
 	};
 }
 
-/* --- inward -------------------------------------------------------------------------------------
- */
+/* --- inward ------------------------------------------------------------------------------------ */
 
 static void receive(struct proxy *proxy)
 {
@@ -110,8 +110,7 @@ static void control(struct proxy *proxy)
 	proxy->session = wg_status(proxy->wg, proxy->now_ns).session;
 }
 
-/* --- the turn
- * ------------------------------------------------------------------------------------- */
+/* --- the turn ----------------------------------------------------------------------------- */
 
 void turn_run(struct proxy *proxy)
 {

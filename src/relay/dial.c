@@ -12,21 +12,17 @@
 #include "base/log.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 struct relay_conn *conn_new(struct relay *relay)
 {
 	struct relay_conn *conn;
 
-	if (relay->stats.open >= relay->config.conns_max ||
-	    !budget_take(relay->config.budget, sizeof(*conn)))
+	if (relay->stats.open >= relay->config.conns_max)
 		return NULL;
-	conn = calloc(1, sizeof(*conn));
-	if (conn == NULL) {
-		budget_give(relay->config.budget, sizeof(*conn));
+	conn = budget_alloc(relay->config.budget, sizeof(*conn));
+	if (conn == NULL)
 		return NULL;
-	}
 	conn->relay = relay;
 	conn->fd = -1;
 	conn->recv_limit = RECV_LIMIT_MIN;
@@ -49,12 +45,10 @@ void conn_free(struct relay_conn *conn)
 	list_remove(&conn->dirty);
 	list_remove(&conn->wait);
 	relay->stats.open--;
-	budget_give(relay->config.budget, sizeof(*conn));
-	free(conn);
+	budget_free(relay->config.budget, conn, sizeof(*conn));
 }
 
-/* --- dialling ----------------------------------------------------------------------------------
- */
+/* --- dialling ---------------------------------------------------------------------------------- */
 
 static enum relay_refusal refusal_of(const struct relay_conn *conn, int error)
 {

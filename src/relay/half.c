@@ -61,8 +61,7 @@ void conn_break(struct relay_conn *conn)
 	conn_mark_dirty(conn);
 }
 
-/* --- host to tunnel ----------------------------------------------------------------------------
- */
+/* --- host to tunnel ---------------------------------------------------------------------------- */
 
 /* Bytes that one direction may have queued: its fair share of half the budget. */
 static size_t queue_max(const struct relay *relay)
@@ -156,8 +155,7 @@ static void move_to_tunnel(struct relay_conn *conn)
 	}
 }
 
-/* --- tunnel to host ----------------------------------------------------------------------------
- */
+/* --- tunnel to host ---------------------------------------------------------------------------- */
 
 void conn_send_done(struct io_op *op, int result)
 {
@@ -204,8 +202,7 @@ static void move_to_host(struct relay_conn *conn)
 	}
 }
 
-/* --- both --------------------------------------------------------------------------------------
- */
+/* --- both -------------------------------------------------------------------------------------- */
 
 static void close_host_if_done(struct relay_conn *conn)
 {

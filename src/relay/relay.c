@@ -20,13 +20,11 @@
 #include <stdlib.h>
 
 enum {
-	RECV_POOL_GROUP = 1,
 	RECV_BUFS = 8,
 	RECV_BUF_SIZE = 65536,
 };
 
-/* --- events of the stack
- * -------------------------------------------------------------------------- */
+/* --- events of the stack ------------------------------------------------------------------ */
 
 static void *on_accepted(void *ctx, struct stack_conn *tunnel, const struct addr *from)
 {
@@ -103,8 +101,7 @@ const struct stack_events relay_stack_events = {
 	.ended = on_ended,
 };
 
-/* --- life
- * ------------------------------------------------------------------------------------------ */
+/* --- life --------------------------------------------------------------------------------- */
 
 struct relay *relay_new(const struct relay_config *config)
 {
@@ -117,7 +114,7 @@ struct relay *relay_new(const struct relay_config *config)
 	list_init(&relay->dirty);
 	list_init(&relay->dialling);
 	list_init(&relay->starved);
-	if (io_pool_init(&relay->pool, config->io, RECV_POOL_GROUP, RECV_BUFS, RECV_BUF_SIZE) < 0) {
+	if (io_pool_init(&relay->pool, config->io, RECV_BUFS, RECV_BUF_SIZE) < 0) {
 		free(relay);
 		return NULL;
 	}
@@ -153,8 +150,7 @@ void relay_adopt(struct relay *relay, int fd, relay_dialled_fn *dialled, void *c
 	conn->dialled_ctx = ctx;
 }
 
-/* --- the turn
- * -------------------------------------------------------------------------------------- */
+/* --- the turn ----------------------------------------------------------------------------- */
 
 static void time_out_dials(struct relay *relay)
 {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "question.h"
 
+#include "base/time.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -206,7 +208,7 @@ uint64_t question_turn(struct question *question)
 	ares_process_fd(question->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
 	wait = ares_timeout(question->channel, &most, &buffer);
 	/* A microsecond more, so as not to come too early by what was rounded off. */
-	return (uint64_t)wait->tv_sec * 1000000000 + ((uint64_t)wait->tv_usec + 1) * 1000;
+	return (uint64_t)wait->tv_sec * NS_PER_S + ((uint64_t)wait->tv_usec + 1) * 1000;
 }
 
 void question_end(struct question *question)

@@ -12,13 +12,13 @@
  */
 #include "inside.h"
 
+#include "base/time.h"
+
 #include "lwip/priv/tcp_priv.h"
 #include "lwip/sys.h"
 
-enum { NS_PER_MS = 1000000 };
-
-static const uint64_t tick_ns = (uint64_t)TCP_TMR_INTERVAL * NS_PER_MS;
-static const uint64_t slow_tick_ns = (uint64_t)TCP_SLOW_INTERVAL * NS_PER_MS;
+static const uint64_t tick_ns = TCP_TMR_INTERVAL * NS_PER_MS;
+static const uint64_t slow_tick_ns = TCP_SLOW_INTERVAL * NS_PER_MS;
 
 static uint64_t last_tick_ns;
 static uint64_t next_tick_ns = UINT64_MAX;

@@ -18,7 +18,6 @@
 #include "lwip/priv/tcp_priv.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
 
@@ -66,14 +65,11 @@ static struct stack_conn *conn_new(struct stack *stack, void *user)
 {
 	struct stack_conn *conn;
 
-	if (stack->stats.conns >= stack->config.conns_max ||
-	    !budget_take(stack->config.budget, sizeof(*conn)))
+	if (stack->stats.conns >= stack->config.conns_max)
 		return NULL;
-	conn = calloc(1, sizeof(*conn));
-	if (conn == NULL) {
-		budget_give(stack->config.budget, sizeof(*conn));
+	conn = budget_alloc(stack->config.budget, sizeof(*conn));
+	if (conn == NULL)
 		return NULL;
-	}
 	conn->stack = stack;
 	conn->user = user;
 	list_append(&stack->conns, &conn->all);
@@ -87,8 +83,7 @@ static void conn_free(struct stack_conn *conn)
 	list_remove(&conn->all);
 	list_remove(&conn->work);
 	conn->stack->stats.conns--;
-	budget_give(conn->stack->config.budget, sizeof(*conn));
-	free(conn);
+	budget_free(conn->stack->config.budget, conn, sizeof(*conn));
 }
 
 /* No callback of this pcb reaches us any more. */

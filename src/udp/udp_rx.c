@@ -4,7 +4,6 @@
 #include <errno.h>
 
 enum {
-	RX_GROUP = 2,	    /* io_pool_init(): a number of its own per pool of a loop */
 	RX_BUF_LEN = 65536, /* the longest datagram, merged or not, is 65,535 bytes */
 };
 
@@ -46,7 +45,7 @@ static void rx_done(struct io_op *op, int result)
 int udp_rx_open(struct udp *udp)
 {
 	struct udp_rx *rx = &udp->rx;
-	int error = io_pool_init(&rx->pool, udp->io, RX_GROUP, UDP_RX_BUFS, RX_BUF_LEN);
+	int error = io_pool_init(&rx->pool, udp->io, UDP_RX_BUFS, RX_BUF_LEN);
 
 	if (error != 0)
 		return error;

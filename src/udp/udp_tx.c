@@ -8,8 +8,7 @@
 
 static void pump(struct udp *udp);
 
-/* --- sends and trains come and go --------------------------------------------------------------
- */
+/* --- sends and trains come and go -------------------------------------------------------------- */
 
 /* NULL: all are in use. */
 static struct udp_send *take_send(struct udp *udp, struct udp_train *train)
@@ -50,8 +49,7 @@ static void release_all(struct udp *udp, struct list *sends)
 		release_send(udp, list_entry(node, struct udp_send, link));
 }
 
-/* --- rooms and messages ------------------------------------------------------------------------
- */
+/* --- rooms and messages ------------------------------------------------------------------------ */
 
 /* Low numbers first: under light load one train serves for ever, and stays in the cache. */
 static struct udp_train *train_with_room(struct udp_tx *tx, size_t len)
@@ -168,8 +166,7 @@ void udp_flush(struct udp *udp)
 	udp_rx_arm(udp);
 }
 
-/* --- sending -----------------------------------------------------------------------------------
- */
+/* --- sending ----------------------------------------------------------------------------------- */
 
 static void add_segment_size(struct udp_send *send)
 {
@@ -308,8 +305,7 @@ static void writable_done(struct io_op *op, int result)
 	pump(list_entry(op, struct udp, tx.writable));
 }
 
-/* --- life --------------------------------------------------------------------------------------
- */
+/* --- life -------------------------------------------------------------------------------------- */
 
 int udp_tx_open(struct udp *udp)
 {

@@ -54,8 +54,7 @@ static void turn(struct io *io)
 	cr_assert_eq(io_turn(io, 0, &now_ns), 0);
 }
 
-/* --- many operations, few entries --------------------------------------------------------------
- */
+/* --- many operations, few entries -------------------------------------------------------------- */
 
 enum { MANY = 10000 };
 
@@ -141,8 +140,7 @@ REAL_TEST(many_sends_keep_their_headers)
 	free(fds);
 }
 
-/* --- sleep -------------------------------------------------------------------------------------
- */
+/* --- sleep ------------------------------------------------------------------------------------- */
 
 static uint64_t cpu_ns(void)
 {
@@ -199,9 +197,10 @@ REAL_TEST(a_signal_ends_the_turn)
 	struct seen poll = seen_poll(fd, POLLIN);
 	uint64_t now_ns;
 
+	io_submit(io, &poll.op);
+	turn(io);
 	sigaction(SIGALRM, &action, NULL);
 	setitimer(ITIMER_REAL, &timer, NULL);
-	io_submit(io, &poll.op);
 	cr_assert_eq(io_turn(io, deadline_ns, &now_ns), 0);
 	cr_assert_lt(now_ns, deadline_ns);
 	io_cancel(io, &poll.op);
@@ -209,8 +208,7 @@ REAL_TEST(a_signal_ends_the_turn)
 	close(fd);
 }
 
-/* --- datagrams ---------------------------------------------------------------------------------
- */
+/* --- datagrams --------------------------------------------------------------------------------- */
 
 static const uint8_t families[] = {ADDR_V4, ADDR_V6};
 
@@ -247,7 +245,7 @@ static bool dgrams_open(struct dgrams *dgrams, struct io *io, uint8_t family)
 	dgrams->tx = udp_socket(family, &dgrams->tx_addr);
 	if (dgrams->rx < 0 || dgrams->tx < 0)
 		return false;
-	cr_assert_eq(io_pool_init(&dgrams->pool, io, 1, 4, 65536), 0);
+	cr_assert_eq(io_pool_init(&dgrams->pool, io, 4, 65536), 0);
 	dgrams->recv = seen_recv_dgrams(dgrams->rx, &dgrams->pool);
 	io_submit(io, &dgrams->recv.op);
 	turn(io);
@@ -442,8 +440,7 @@ REAL_TEST(a_full_socket_does_not_hold_datagrams)
 	close(fds[1]);
 }
 
-/* --- sockets -----------------------------------------------------------------------------------
- */
+/* --- sockets ----------------------------------------------------------------------------------- */
 
 static int int_option(int fd, int level, int option)
 {

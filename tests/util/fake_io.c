@@ -107,8 +107,7 @@ static size_t draw_chunk(struct fake *fake, size_t max)
 	return max == 0 ? 0 : 1 + (size_t)draw_upto(fake, max - 1);
 }
 
-/* --- sockets -----------------------------------------------------------------------------------
- */
+/* --- sockets ----------------------------------------------------------------------------------- */
 
 static struct fake_socket *socket_of(const struct io *io, int fd)
 {
@@ -228,8 +227,7 @@ static void send_fin(struct io *io, struct fake_socket *socket)
 		peer->fin = true;
 }
 
-/* --- what each operation meets; WAIT, or its result --------------------------------------------
- */
+/* --- what each operation meets; WAIT, or its result -------------------------------------------- */
 
 static int try_accept(struct io *io, struct io_op *op)
 {
@@ -352,8 +350,8 @@ static int try_send(struct io *io, struct pending *pending)
 		len = room_in(io, peer);
 	len = push_iov(io, peer, op, pending->sent, draw_chunk(fake, len));
 	pending->sent += len;
-	if (pending->sent == total)
-		return (int)total;
+	if (pending->sent == total || (len > 0 && chance(fake, fake->faults.short_permille)))
+		return (int)pending->sent;
 	if (len > 0)
 		pending->due_ns = draw_due(fake);
 	return WAIT;
@@ -391,8 +389,7 @@ static int try_op(struct io *io, struct pending *pending)
 	}
 }
 
-/* --- the loop ----------------------------------------------------------------------------------
- */
+/* --- the loop ---------------------------------------------------------------------------------- */
 
 static int attempt(struct io *io, struct pending *pending)
 {
@@ -574,8 +571,7 @@ const struct io_backend io_backend_fake = {
 	.reset = fake_io_reset,
 };
 
-/* --- for the test ------------------------------------------------------------------------------
- */
+/* --- for the test ------------------------------------------------------------------------------ */
 
 struct fake_faults *fake_io_faults(struct io *io)
 {

@@ -28,6 +28,7 @@ struct fake_faults {
 	uint32_t socket_room;  /* bytes that a socket holds for its reader; default 64 KiB */
 	/* In 1000, per attempt; default 0. */
 	uint32_t break_permille;       /* a transfer finds the connection reset */
+	uint32_t short_permille;       /* a send ends with what has gone so far */
 	uint32_t enobufs_permille;     /* a receive finds the pool empty */
 	uint32_t accept_fail_permille; /* accepting ends with -EMFILE */
 };
