@@ -268,6 +268,7 @@ Test(relay, partial_transfers_and_a_bad_wire)
 		fake_io_answer(&world.io, &world.host_target, FAKE_ACCEPTS);
 		fake_io_faults(&world.io)->chunk_max = 1 + (uint32_t)(seed * 997 % 5000);
 		fake_io_faults(&world.io)->enobufs_permille = 20;
+		fake_io_faults(&world.io)->short_permille = 50;
 		world.pair.loss_permille = 3;
 		world.pair.swap_permille = 10;
 		for (int i = 0; i < 6; i++) {
