@@ -143,7 +143,7 @@ MAKEFLAGS += --no-builtin-rules
 $(PROGRAM): $(B)/release/wg-tinyproxy
 	cp $< $@
 
-$(HELPER_BIN): $(B)/e2e/%: tests/e2e/%.c Makefile
+$(HELPER_BIN): $(B)/e2e/%: tests/e2e/%.c $(wildcard tests/e2e/*.h) Makefile
 	@mkdir -p $(@D)
 	$(say) CC $<
 	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -O2 -g $(WARN) $< -o $@
@@ -167,7 +167,7 @@ demo: deps
 	@$(MAKE) --no-print-directory $(PROGRAM) $(HELPER_BIN)
 	@tools/demo
 
-SHELL_FILES := $(wildcard tools/* tests/run tests/e2e/*.sh third_party/lwip/fetch .ci/run)
+SHELL_FILES := $(wildcard tools/* tests/run tests/e2e/*.sh tests/e2e/*.bash third_party/lwip/fetch .ci/run)
 FORMATTED   := $(wildcard src/*/*.[ch] include/*.h include/*/*.h tests/*/*.[ch] bench/*.[ch] \
 	       third_party/lwip/port/*.[ch] third_party/lwip/port/*/*.h)
 

@@ -61,6 +61,12 @@ void conn_break(struct relay_conn *conn)
 	conn_mark_dirty(conn);
 }
 
+static void wait_for_memory(struct relay_conn *conn)
+{
+	if (list_empty(&conn->wait))
+		list_append(&conn->relay->starved, &conn->wait);
+}
+
 /* --- host to tunnel ---------------------------------------------------------------------------- */
 
 /* Bytes that one direction may have queued: its fair share of half the budget. */
@@ -121,9 +127,12 @@ static void start_recv(struct relay_conn *conn)
 	if (limit > room - conn->to_tunnel.queue.len)
 		limit = (uint32_t)(room - conn->to_tunnel.queue.len);
 	if (!budget_take(relay->config.budget, queue_cost(limit))) {
-		if (list_empty(&conn->wait))
-			list_append(&relay->starved, &conn->wait);
-		return;
+		/* feed_starved() has seen room for this much, if for no more. */
+		limit = limit < RECV_LIMIT_MIN ? limit : RECV_LIMIT_MIN;
+		if (!budget_take(relay->config.budget, queue_cost(limit))) {
+			wait_for_memory(conn);
+			return;
+		}
 	}
 	conn->reserved = (uint32_t)queue_cost(limit);
 	conn->recv.kind = IO_RECV;
@@ -146,8 +155,10 @@ static void move_to_tunnel(struct relay_conn *conn)
 		taken = stack_write(conn->tunnel, piece.iov_base, piece.iov_len);
 		queue_lend(&half->queue, taken);
 		conn->relay->stats.tunnel_bytes += taken;
+		if (taken == 0 && half->queue.lent == 0)
+			wait_for_memory(conn); /* otherwise acked() comes */
 		if (taken == 0)
-			return; /* acked() comes and marks dirty */
+			return;
 	}
 	if (half->state == HALF_ENDED) {
 		stack_shutdown(conn->tunnel);

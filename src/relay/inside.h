@@ -16,7 +16,7 @@ struct relay {
 	struct list conns;    /* all of them */
 	struct list dirty;    /* something was noted: conn_work() is due */
 	struct list dialling; /* by deadline: they all got the same time */
-	struct list starved;  /* want to receive, but the budget had no room */
+	struct list starved;  /* want to receive or to write, but the budget had no room */
 };
 
 /* The way of one direction's life; each step once, in this order. */

@@ -177,11 +177,15 @@ static void dial_waiting(struct relay *relay)
 	}
 }
 
+static size_t budget_room(const struct relay *relay)
+{
+	return relay->config.budget->limit - relay->config.budget->used;
+}
+
 /* In the order in which they came to wait, for as long as the budget has room. */
 static void feed_starved(struct relay *relay)
 {
-	const struct budget *budget = relay->config.budget;
-	size_t room = budget->limit - budget->used;
+	size_t room = budget_room(relay);
 
 	while (room >= queue_cost(RECV_LIMIT_MIN) && !list_empty(&relay->starved)) {
 		struct list *node = list_pop(&relay->starved);
@@ -205,7 +209,9 @@ void relay_turn(struct relay *relay, uint64_t now_ns)
 
 uint64_t relay_deadline(const struct relay *relay)
 {
-	if (!list_empty(&relay->dirty))
+	/* This turn may have made the room that somebody waits for. */
+	if (!list_empty(&relay->dirty) ||
+	    (!list_empty(&relay->starved) && budget_room(relay) >= queue_cost(RECV_LIMIT_MIN)))
 		return 0;
 	if (list_empty(&relay->dialling))
 		return UINT64_MAX;

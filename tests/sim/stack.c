@@ -343,6 +343,58 @@ Test(stack, unread_bytes_close_the_window)
 	finish(&pair);
 }
 
+Test(stack, initial_window_is_ten_segments)
+{
+	static struct stack_pair pair;
+	struct end client = {.to_send = 100000, .pattern_in = 7};
+	uint64_t consumed = 0;
+
+	start(&pair, 20);
+	dial(&pair, &client, ADDR_V4);
+	settle(&pair);
+	pump(&client, &consumed);
+	stack_turn(pair.side[0].stack, pair.now_ns);
+	cr_assert_eq(pair.side[0].queue_len, 10, "%zu", pair.side[0].queue_len);
+	finish(&pair);
+}
+
+/* The packet at `index` of those on their way from side 0 is lost. */
+static void lose_packet(struct stack_pair *pair, size_t index)
+{
+	struct stack_side *side = &pair->side[0];
+
+	cr_assert_lt(index, side->queue_len);
+	free(side->queue[index].data);
+	side->queue_len--;
+	memmove(side->queue + index, side->queue + index + 1,
+		(side->queue_len - index) * sizeof(side->queue[0]));
+}
+
+/*
+ * A segment is lost, fast retransmission wants to send it and cannot, and the time-out comes: what
+ * waits to be retransmitted must still be in order. lwIP alone puts the segment behind those that
+ * follow it, which the window then never lets out: it never sends again (patch 0002).
+ */
+Test(stack, loss_and_no_room_until_time_out)
+{
+	static struct stack_pair pair;
+	struct end client = {.to_send = 100000, .pattern_in = 7, .shut_when_sent = true};
+	uint64_t consumed = 0;
+
+	start(&pair, 19);
+	dial(&pair, &client, ADDR_V4);
+	settle(&pair);
+	pump(&client, &consumed);
+	stack_turn(pair.side[0].stack, pair.now_ns);
+	lose_packet(&pair, 2);
+	pair.side[0].no_room = true;
+	run(&pair, &client, 5);
+	pair.side[0].no_room = false;
+	run(&pair, &client, 60);
+	cr_assert_eq(accepted_ends.end[0].received, 100000, "%zu", accepted_ends.end[0].received);
+	finish(&pair);
+}
+
 Test(stack, idle_connection_sleeps)
 {
 	static struct stack_pair pair;
