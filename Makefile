@@ -3,7 +3,9 @@
 
 VERSION := 0.1.0
 B       ?= build
-LWIP_DIR ?= $(B)/lwip
+# lwIP 2.2.1 sources of your own; empty: the pinned ones, fetched.
+LWIP_DIR ?=
+LWIP    := $(B)/lwip
 
 # --- tools and flags ---------------------------------------------------------------------------
 
@@ -11,14 +13,15 @@ CC      ?= cc
 # V=1 shows the commands.
 Q       := $(if $(V),,@)
 say      = @$(if $(V),:,printf '  %-3s %s\n')
-ARCH    := $(shell $(CC) -dumpmachine 2>/dev/null | cut -d- -f1)
 WARN    := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	   -Wcast-qual -Wvla -Werror
-HARDEN  := -fstack-protector-strong -fstack-clash-protection -ftrivial-auto-var-init=zero \
-	   -D_FORTIFY_SOURCE=2 $(if $(filter x86_64,$(ARCH)),-fcf-protection)
+# Only what this compiler knows.
+accepts  = $(shell $(CC) -Werror $(1) -c -x c /dev/null -o /dev/null 2>/dev/null && echo $(1))
+HARDEN  := -fstack-protector-strong -D_FORTIFY_SOURCE=2 $(call accepts,-fstack-clash-protection) \
+	   $(call accepts,-ftrivial-auto-var-init=zero) $(call accepts,-fcf-protection)
 OPT     ?= -O2 -g
 COMMON  := -std=gnu17 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -fPIE -fno-strict-aliasing -MMD -MP
-INCLUDE := -Iinclude -Ithird_party/lwip/port -isystem $(LWIP_DIR)/src/include
+INCLUDE := -Iinclude -Ithird_party/lwip/port -isystem $(LWIP)/src/include
 # STATIC=0 links the libraries dynamically, for systems without their archives.
 STATIC  ?= 1
 LIBS    := -luring -lsodium -lb2 -lcares
@@ -56,7 +59,7 @@ HELPERS  := $(sort $(wildcard tests/e2e/*.c))
 PROGRAM  := $(B)/wg-tinyproxy
 HELPER_BIN := $(HELPERS:tests/e2e/%.c=$(B)/e2e/%)
 
-.PHONY: all help deps deps-test deps-dev test unit asan e2e demo check format clean bench
+.PHONY: all help deps deps-test deps-dev test unit asan e2e demo check format clean
 all: $(PROGRAM)
 
 help:
@@ -70,7 +73,8 @@ help:
 	@echo 'make format     clang-format all sources'
 	@echo 'make clean      remove $(B)/'
 	@echo
-	@echo 'LWIP_DIR=DIR    lwIP 2.2.1 sources of your own; STATIC=0: link dynamically'
+	@echo 'LWIP_DIR=DIR    lwIP 2.2.1 sources of your own (copied, and our patches applied)'
+	@echo 'STATIC=0        link dynamically; CC=clang: another compiler; V=1: show the commands'
 
 deps:
 	@tools/deps build
@@ -79,38 +83,41 @@ deps-test:
 deps-dev:
 	@tools/deps dev
 
+# settled NAME,VALUE: a file that is touched when a setting has changed since the last build.
+define settled
+$(B)/$(1): force
+	@mkdir -p $(B)
+	@echo '$(2)' | cmp -s - $$@ || echo '$(2)' >$$@
+endef
+$(eval $(call settled,settings,$(CC) $(OPT) static=$(STATIC) ipsec-mb=$(IPSEC_MB)))
+$(eval $(call settled,lwip-source,$(or $(LWIP_DIR),pinned)))
+.PHONY: force
+
 # The libraries, by the Debian package that has them.
 $(B)/have-libs:
 	@mkdir -p $(B); missing=; \
+	command -v pkg-config >/dev/null || { echo "missing: pkg-config ('make deps' installs what the build needs)" >&2; exit 1; }; \
 	for pair in liburing:liburing-dev libsodium:libsodium-dev libb2:libb2-dev \
 		libcares:libc-ares-dev; do \
 		pkg-config --exists $${pair%:*} || missing="$$missing $${pair#*:}"; done; \
 	[ -z "$$missing" ] || { echo "missing package:$$missing ('make deps' installs what the build needs)" >&2; exit 1; }
 	@touch $@
 
-# LWIP_DIR of somebody's own is used as it is; ours is fetched once per change of script or patches.
-ifeq ($(LWIP_DIR),$(B)/lwip)
-$(B)/have-lwip: third_party/lwip/fetch $(wildcard third_party/lwip/patches/*.patch)
-	@mkdir -p $(B)
-	third_party/lwip/fetch $(LWIP_DIR)
+# Fetched, or copied, once per change of source, script or patches.
+$(B)/have-lwip: third_party/lwip/fetch $(wildcard third_party/lwip/patches/*.patch) $(B)/lwip-source
+	third_party/lwip/fetch $(LWIP) $(LWIP_DIR)
 	@touch $@
-else
-$(B)/have-lwip:
-	@mkdir -p $(B)
-	@[ -e $(LWIP_DIR)/src/core/tcp.c ] || { echo "LWIP_DIR=$(LWIP_DIR) has no src/core/tcp.c" >&2; exit 1; }
-	@touch $@
-endif
 
 # variant NAME: objects, archive and unit tests of one set of flags.
 define variant
-$(B)/$(1)/%.o: %.c $(B)/have-libs $(B)/have-lwip Makefile
+$(B)/$(1)/%.o: %.c $(B)/have-libs $(B)/have-lwip $(B)/settings Makefile
 	@mkdir -p $$(@D)
 	$$(say) CC $$<
 	$$(Q)$$(CC) $(COMMON) $(WARN) $$(FLAGS_$(1)) $$(INCLUDE) -c $$< -o $$@
 
-$(B)/$(1)/lwip/%.o: $(B)/have-lwip third_party/lwip/port/lwipopts.h Makefile
+$(B)/$(1)/lwip/%.o: $(B)/have-lwip $(B)/settings third_party/lwip/port/lwipopts.h Makefile
 	@mkdir -p $$(@D)
-	$$(Q)$$(CC) $(COMMON) -w $$(FLAGS_$(1)) $(INCLUDE) -c $(LWIP_DIR)/$$*.c -o $$@
+	$$(Q)$$(CC) $(COMMON) -w $$(FLAGS_$(1)) $(INCLUDE) -c $(LWIP)/$$*.c -o $$@
 
 OBJ_$(1) := $(filter-out $(B)/$(1)/src/main/%,$(SRC:%.c=$(B)/$(1)/%.o)) \
 	    $(patsubst %.c,$(B)/$(1)/%.o,$(wildcard third_party/lwip/port/*.c)) \

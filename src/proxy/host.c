@@ -78,7 +78,8 @@ void host_next_endpoint(struct proxy *proxy)
 
 	if (endpoint->name == NULL)
 		return;
-	if (endpoint->count > 0) {
+	/* As long as the session carries data its endpoint is right: a lost response is no sign. */
+	if (endpoint->count > 0 && !wg_status(proxy->wg, proxy->now_ns).session) {
 		endpoint->next = (endpoint->next + 1) % endpoint->count;
 		wg_set_endpoint(proxy->wg, &endpoint->addrs[endpoint->next]);
 	}

@@ -26,6 +26,8 @@
 
 enum {
 	IO_ENTRIES = 512,
+	PORT_RETRIES = 20,
+	PORT_PAUSE_US = 100000,
 	FILES_BESIDE = 128, /* descriptors for other things than connections */
 };
 
@@ -144,11 +146,17 @@ static int start_loop(struct proxy *proxy)
 	return io_init(&proxy->io, &io_backend_uring, IO_ENTRIES);
 }
 
+/* The kernel may hold a predecessor's port for a moment after its end: it takes rings down late. */
 static int start_udp(struct proxy *proxy)
 {
 	struct udp_config config = {.port = proxy->config->wg_listen_port};
+	int error = udp_open(&proxy->udp, &proxy->io, &config);
 
-	return udp_open(&proxy->udp, &proxy->io, &config);
+	for (int i = 0; error == -EADDRINUSE && i < PORT_RETRIES; i++) {
+		usleep(PORT_PAUSE_US);
+		error = udp_open(&proxy->udp, &proxy->io, &config);
+	}
+	return error;
 }
 
 /* In this order; what is said when one fails. */
