@@ -16,6 +16,7 @@
 #include "base/time.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,8 @@
 
 enum {
 	IO_ENTRIES = 512,
+	HEAP_KEPT = 4 << 20, /* bytes of free heap that stay with the process */
+	HEAP_STEP = 1 << 20,
 	PORT_RETRIES = 20,
 	PORT_PAUSE_US = 100000,
 	FILES_BESIDE = 128, /* descriptors for other things than connections */
@@ -142,6 +145,9 @@ static int start_aead(struct proxy *proxy)
 
 static int start_loop(struct proxy *proxy)
 {
+	/* Queues come and go by the turn: giving their pages back each time costs page faults. */
+	mallopt(M_TRIM_THRESHOLD, HEAP_KEPT);
+	mallopt(M_TOP_PAD, HEAP_STEP);
 	raise_file_limit(proxy->config->connections_max);
 	return io_init(&proxy->io, &io_backend_uring, IO_ENTRIES);
 }

@@ -24,4 +24,8 @@ void *stack_port_malloc(size_t size);
 void *stack_port_calloc(size_t count, size_t size);
 void stack_port_free(void *memory);
 
+/* The checksum of RFC 1071, as wide as the CPU. */
+uint16_t stack_port_chksum(const void *data, int len);
+
 #define LWIP_RAND() stack_port_random()
+#define LWIP_CHKSUM stack_port_chksum
