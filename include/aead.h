@@ -28,8 +28,8 @@ struct aead_job {
 /*
  * Chooses the engine: `prefer` by name, or for NULL and "auto" the fastest one that this CPU runs
  * and that passes its self-test. Returns the name of the engine in use, NULL when `prefer` names
- * none that works here (the engine in use then stays what it was). Call once before any other
- * function, and not between two of them.
+ * none that works here (the engine in use then stays what it was). Call before any other
+ * function.
  */
 const char *aead_init(const char *prefer);
 

@@ -94,7 +94,7 @@ enum wg_event {
 	WG_EVENT_REKEY = 1 << 1,      /* with HANDSHAKE: it follows one that was still valid */
 	WG_EVENT_LOST = 1 << 2,	      /* the last session has expired */
 	WG_EVENT_UNANSWERED = 1 << 3, /* an initiation went unanswered for REKEY_TIMEOUT */
-	WG_EVENT_GAVE_UP = 1 << 4,    /* REKEY_ATTEMPT_TIME is over */
+	WG_EVENT_GAVE_UP = 1 << 4,    /* initiations went unanswered for REKEY_ATTEMPT_TIME */
 	WG_EVENT_ROAMED = 1 << 5,     /* the endpoint has moved */
 };
 
@@ -126,7 +126,10 @@ int wg_init(struct wg *wg, const struct wg_config *config, const struct wg_env *
 	    uint64_t now_ns);
 void wg_wipe(struct wg *wg);
 
-/* A (newly resolved) endpoint; the session, if any, goes on there. */
+/*
+ * A (newly resolved) endpoint; the session, if any, goes on there. A handshake that was asked for
+ * while none was known begins at once: wg_deadline() is due.
+ */
 void wg_set_endpoint(struct wg *wg, const struct addr *endpoint);
 
 /* Our public key, for the log. */

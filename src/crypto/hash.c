@@ -3,6 +3,10 @@
  * BLAKE2s and what the paper builds on it. MAC() is BLAKE2s with its own key parameter; HMAC() is
  * the classic construction (RFC 2104) around the unkeyed hash, because Noise asks for HKDF
  * (RFC 5869), which is defined over HMAC. The two must not be confused.
+ *
+ * Most of what goes through here is secret, and libb2 cleans up after itself only in part: its
+ * one-shot function leaves its state on the stack, blake2s_final() the digest. So the state is
+ * always ours, and finish() is the only end of it.
  */
 #include "crypto.h"
 
@@ -10,11 +14,23 @@
 
 #include <assert.h>
 #include <blake2.h>
+#include <sodium.h>
 #include <string.h>
 
-enum { HASH_BLOCK_LEN = BLAKE2S_BLOCKBYTES }; /* what HMAC pads its key to */
+enum {
+	HASH_BLOCK_LEN = BLAKE2S_BLOCKBYTES, /* what HMAC pads its key to */
+	/* libb2 0.98 needs 140 bytes of stack with SSE, its plain version twice that. */
+	HASH_STACK_LEN = 512,
+};
 
 static_assert(CRYPTO_HASH_LEN == (int)BLAKE2S_OUTBYTES, "BLAKE2s digest");
+
+static void finish(blake2s_state *state, uint8_t *out, size_t out_len)
+{
+	CHECK(blake2s_final(state, out, out_len) == 0);
+	crypto_wipe(state, sizeof(*state));
+	sodium_stackzero(HASH_STACK_LEN);
+}
 
 void crypto_hash2(uint8_t out[static CRYPTO_HASH_LEN], const void *a, size_t a_len, const void *b,
 		  size_t b_len)
@@ -24,14 +40,17 @@ void crypto_hash2(uint8_t out[static CRYPTO_HASH_LEN], const void *a, size_t a_l
 	CHECK(blake2s_init(&state, CRYPTO_HASH_LEN) == 0);
 	blake2s_update(&state, a, a_len);
 	blake2s_update(&state, b, b_len);
-	blake2s_final(&state, out, CRYPTO_HASH_LEN);
-	crypto_wipe(&state, sizeof(state));
+	finish(&state, out, CRYPTO_HASH_LEN);
 }
 
 void crypto_mac(uint8_t out[static CRYPTO_MAC_LEN], const void *key, size_t key_len,
 		const void *data, size_t len)
 {
-	CHECK(blake2s(out, data, key, CRYPTO_MAC_LEN, len, key_len) == 0);
+	blake2s_state state;
+
+	CHECK(blake2s_init_key(&state, CRYPTO_MAC_LEN, key, key_len) == 0);
+	blake2s_update(&state, data, len);
+	finish(&state, out, CRYPTO_MAC_LEN);
 }
 
 void crypto_hmac(uint8_t out[static CRYPTO_HASH_LEN], const uint8_t key[static CRYPTO_HASH_LEN],

@@ -19,14 +19,16 @@
  * a source is refused while it owes more than SOURCE_BURST. What owes nothing needs no entry, so
  * the table is searched for the source or for anyone's that is no longer needed; while none is,
  * strangers are refused. It is searched from end to end, but only under load and after two MACs
- * that cost more.
+ * that cost more. The peer is no stranger: where it was last seen has a bucket outside the table,
+ * or as many proven sources as the table holds would lock it out. And a response that we wait for
+ * is not limited at all, wherever it comes from: the limit is on what others can make us begin.
  *
  * The reply is sealed with XChaCha20-Poly1305, with the mac1 that it answers as associated data: no
  * one can give us a cookie who has not seen our message, and each message takes one reply.
  */
 
 /* Linux, ratelimiter.c: 20 a second, 5 at once. */
-#define SOURCE_COST  (SECOND / 20)
+#define SOURCE_COST  (NS_PER_S / 20)
 #define SOURCE_BURST (5 * SOURCE_COST)
 
 static void derive_keys(uint8_t mac1_key[static CRYPTO_KEY_LEN],
@@ -93,10 +95,27 @@ bool cookie_check_mac2(struct cookie_checker *checker, const struct dgram *messa
 	const uint8_t *sent = message->data + message->len - CRYPTO_MAC_LEN;
 	uint8_t cookie[CRYPTO_MAC_LEN];
 	uint8_t mac2[CRYPTO_MAC_LEN];
+	bool equal;
 
 	make_cookie(checker, cookie, message->from, now_ns);
 	make_mac2(mac2, cookie, message->data, message->len);
-	return crypto_equal(mac2, sent, sizeof(mac2));
+	equal = crypto_equal(mac2, sent, sizeof(mac2));
+	crypto_wipe(cookie, sizeof(cookie));
+	crypto_wipe(mac2, sizeof(mac2));
+	return equal;
+}
+
+static struct cookie_source full_bucket(const struct addr *addr, uint64_t now_ns)
+{
+	struct cookie_source source = {.family = addr->family, .busy_ns = now_ns};
+
+	memcpy(source.prefix, addr->ip, sizeof(source.prefix));
+	return source;
+}
+
+static bool same_source(const struct cookie_source *a, const struct cookie_source *b)
+{
+	return a->family == b->family && memcmp(a->prefix, b->prefix, sizeof(a->prefix)) == 0;
 }
 
 static struct cookie_source *find_source(struct cookie_checker *checker,
@@ -104,11 +123,12 @@ static struct cookie_source *find_source(struct cookie_checker *checker,
 {
 	struct cookie_source *unused = NULL;
 
+	if (same_source(&checker->peer, wanted))
+		return &checker->peer;
 	for (size_t i = 0; i < COOKIE_SOURCES_MAX; i++) {
 		struct cookie_source *source = &checker->sources[i];
 
-		if (source->family == wanted->family &&
-		    memcmp(source->prefix, wanted->prefix, sizeof(source->prefix)) == 0)
+		if (same_source(source, wanted))
 			return source;
 		if (source->busy_ns <= now_ns)
 			unused = source;
@@ -118,12 +138,15 @@ static struct cookie_source *find_source(struct cookie_checker *checker,
 	return unused;
 }
 
-bool cookie_allow_source(struct cookie_checker *checker, const struct addr *from, uint64_t now_ns)
+bool cookie_allow_source(struct cookie_checker *checker, const struct addr *from,
+			 const struct addr *peer, uint64_t now_ns)
 {
-	struct cookie_source wanted = {.family = from->family, .busy_ns = now_ns};
+	struct cookie_source wanted = full_bucket(from, now_ns);
+	struct cookie_source kept = full_bucket(peer, now_ns);
 	struct cookie_source *source;
 
-	memcpy(wanted.prefix, from->ip, sizeof(wanted.prefix));
+	if (!same_source(&checker->peer, &kept))
+		checker->peer = kept;
 	source = find_source(checker, &wanted, now_ns);
 	if (source == NULL)
 		return false;
@@ -149,6 +172,7 @@ void cookie_reply(struct cookie_checker *checker, struct message_cookie_reply *r
 	checker->env.random(checker->env.ctx, reply->nonce, sizeof(reply->nonce));
 	crypto_xseal(reply->sealed_cookie, checker->cookie_key, reply->nonce, cookie,
 		     sizeof(cookie), mac1, CRYPTO_MAC_LEN);
+	crypto_wipe(cookie, sizeof(cookie));
 }
 
 void cookie_jar_sign(struct cookie_jar *jar, uint8_t *message, size_t len, uint64_t now_ns)

@@ -25,6 +25,7 @@ struct cookie_checker {
 	uint8_t secret[CRYPTO_KEY_LEN];
 	uint64_t secret_until_ns;
 	struct wg_env env;
+	struct cookie_source peer; /* kept for wherever the peer is */
 	struct cookie_source sources[COOKIE_SOURCES_MAX];
 };
 
@@ -48,8 +49,12 @@ bool cookie_check_mac1(const struct cookie_checker *checker, const struct dgram 
 bool cookie_check_mac2(struct cookie_checker *checker, const struct dgram *message,
 		       uint64_t now_ns);
 
-/* May this source, which mac2 has proven, have one more handshake? */
-bool cookie_allow_source(struct cookie_checker *checker, const struct addr *from, uint64_t now_ns);
+/*
+ * May this source, which mac2 has proven, have one more handshake? `peer` is where the peer was last
+ * seen, ADDR_NONE when it was not: there is always a bucket for a source there.
+ */
+bool cookie_allow_source(struct cookie_checker *checker, const struct addr *from,
+			 const struct addr *peer, uint64_t now_ns);
 
 /* A cookie for the sender of a message whose mac1 was right. */
 void cookie_reply(struct cookie_checker *checker, struct message_cookie_reply *reply,

@@ -54,8 +54,8 @@ static void next_timestamp(struct noise *noise, uint8_t tai64n[static TIMESTAMP_
 	if (rounded_ns <= noise->timestamp_ns)
 		rounded_ns = noise->timestamp_ns + TIMESTAMP_GRAIN;
 	noise->timestamp_ns = rounded_ns;
-	put_big_endian(tai64n, 8, TAI64_EPOCH + rounded_ns / SECOND);
-	put_big_endian(tai64n + 8, 4, rounded_ns % SECOND);
+	put_big_endian(tai64n, 8, TAI64_EPOCH + rounded_ns / NS_PER_S);
+	put_big_endian(tai64n + 8, 4, rounded_ns % NS_PER_S);
 }
 
 static void new_ephemeral(uint8_t private_key[static CRYPTO_KEY_LEN],

@@ -27,7 +27,7 @@ enum {
 };
 
 /* Linux, receive.c: load outlasts its cause, or a flood would get LOAD_DEPTH handshakes a turn. */
-#define LOAD_LINGERS SECOND
+#define LOAD_LINGERS NS_PER_S
 
 struct batch {
 	struct aead_job jobs[OPEN_BATCH];
@@ -45,17 +45,18 @@ static bool under_load(struct wg *wg, uint64_t now_ns)
 static enum wg_verdict take_handshake(struct wg *wg, const struct dgram *dgram, uint64_t now_ns)
 {
 	const struct message_response *response = (const void *)dgram->data;
+	bool answers = le32_get(response->type) == MESSAGE_RESPONSE;
 	struct queue *queue = &wg->handshakes;
 
 	if (!cookie_check_mac1(&wg->checker, dgram))
 		return WG_DROP_MAC;
-	if (le32_get(response->type) == MESSAGE_RESPONSE &&
-	    !noise_expects(&wg->noise, le32_get(response->receiver)))
+	if (answers && !noise_expects(&wg->noise, le32_get(response->receiver)))
 		return WG_DROP_HANDSHAKE;
 	if (under_load(wg, now_ns)) {
 		if (!cookie_check_mac2(&wg->checker, dgram, now_ns))
 			queue = &wg->unproven;
-		else if (!cookie_allow_source(&wg->checker, dgram->from, now_ns))
+		else if (!answers &&
+			 !cookie_allow_source(&wg->checker, dgram->from, &wg->endpoint, now_ns))
 			return WG_DROP_LOAD;
 	}
 	return queue_push(queue, dgram) ? WG_CONTROL : WG_DROP_LOAD;

@@ -91,8 +91,10 @@ static void give_up(struct wg *wg, uint64_t now_ns)
 static void initiate(struct wg *wg, uint64_t now_ns, uint64_t wall_ns, struct wg_message *out)
 {
 	struct message_initiation *initiation = (void *)out->data;
-	bool reachable = wg->endpoint.family != ADDR_NONE;
 
+	/* The series waits, without a timer, for wg_set_endpoint(). */
+	if (wg->endpoint.family == ADDR_NONE)
+		return;
 	if (wg->timers.initiated) {
 		wg->events |= WG_EVENT_UNANSWERED;
 		if (now_ns >= wg->timers.give_up_ns) {
@@ -100,14 +102,11 @@ static void initiate(struct wg *wg, uint64_t now_ns, uint64_t wall_ns, struct wg
 			return;
 		}
 	}
-	if (reachable) {
-		noise_create_initiation(&wg->noise, initiation,
-					sessions_reserve(&wg->sessions, &wg->env), wall_ns,
-					&wg->env);
-		send_handshake(wg, sizeof(*initiation), now_ns, out);
-		wg->stats.handshakes_initiated++;
-	}
-	timers_initiated(&wg->timers, &wg->env, reachable, now_ns);
+	noise_create_initiation(&wg->noise, initiation, sessions_reserve(&wg->sessions, &wg->env),
+				wall_ns, &wg->env);
+	send_handshake(wg, sizeof(*initiation), now_ns, out);
+	wg->stats.handshakes_initiated++;
+	timers_initiated(&wg->timers, &wg->env, now_ns);
 }
 
 static void fire(struct wg *wg, enum timer kind, uint64_t now_ns, uint64_t wall_ns,

@@ -3,44 +3,74 @@
 
 #include "base/check.h"
 
-#include <string.h>
-
 /*
  * Theory of operation (paper, section 6.3; Linux, noise.c).
  *
- * Three sessions live at most, so that no packet is lost while one takes over from another:
+ * Sessions overlap, so that no packet is lost while one takes over from another:
  *
  *	current		we seal with it
- *	previous	what the peer sealed before it learned of current is still opened
  *	next		we have answered an initiation but cannot know whether the answer arrived;
  *			the first data message under its key says so, and it becomes current
+ *	retired		what the peer sealed before it learned of current is still opened
  *
  * The initiator needs no next: the response itself is the confirmation. What each event does:
  *
- *	initiated	current -> previous, new -> current; an unconfirmed next -> previous
- *			instead, since its initiator may use it already (both began at once)
- *	responded	new -> next; previous ends
- *	confirmed	current -> previous, next -> current
+ *	initiated	new -> current; current retires, and so does an unconfirmed next, since
+ *			its initiator may use it already (both began at once)
+ *	responded	new -> next; an unconfirmed next ends
+ *	confirmed	next -> current; current retires
  *
- * So previous and next never live at once, and a confirmation ends no session. One more slot is
- * reserved while an initiation of ours waits, because its index is in the message, and the fourth
- * is free for whatever begins.
+ * The paper retires one session, its previous. That is too few between two ends that began at once:
+ * each may settle on the session that it asked for, and then seals, until a later handshake is
+ * complete, under one that the other has retired; so the answer to that handshake must not end it,
+ * nor must its completion while data is on the way. A retired session therefore opens for the rest
+ * of its REJECT_AFTER_TIME. The first session to begin after that wipes it; that is no later than
+ * previous would be wiped, when rekeys come in their time. Where they come faster, the oldest
+ * retired session gives up its slot. Three slots are for the roles, the reserved one among them,
+ * and one for whatever begins; so four can be retired, two rounds of beginning at once.
+ *
+ * Only a beginning ends sessions, and only wg_poll() lets one begin: wg_open() may hold on to a
+ * session throughout a batch, even though a confirmation comes in its middle.
  *
  * Times are deadlines fixed at the beginning of a session, and the role is in them: only the
  * initiator has rekey deadlines, so that not both ends begin at once.
  */
 
-static bool in_use(const struct sessions *sessions, const struct session *session)
+static bool has_role(const struct sessions *sessions, const struct session *session)
 {
-	return session == sessions->current || session == sessions->previous ||
-	       session == sessions->next || session == sessions->reserved;
+	return session == sessions->current || session == sessions->next ||
+	       session == sessions->reserved;
 }
 
-static void end(struct session **role)
+/* A free slot, or else that of the retired session with the least time left. */
+static size_t spare_slot(const struct sessions *sessions)
 {
-	if (*role != NULL)
-		crypto_wipe(*role, sizeof(**role));
-	*role = NULL;
+	size_t spare = SESSION_SLOTS;
+
+	for (size_t i = 0; i < SESSION_SLOTS; i++) {
+		if (has_role(sessions, &sessions->slots[i]))
+			continue;
+		if (spare == SESSION_SLOTS ||
+		    sessions->slots[i].reject_ns < sessions->slots[spare].reject_ns)
+			spare = i;
+	}
+	CHECK(spare < SESSION_SLOTS);
+	return spare;
+}
+
+static void end(struct session *session)
+{
+	crypto_wipe(session, sizeof(*session));
+}
+
+static void end_expired(struct sessions *sessions, uint64_t now_ns)
+{
+	for (size_t i = 0; i < SESSION_SLOTS; i++) {
+		struct session *session = &sessions->slots[i];
+
+		if (session->keyed && now_ns >= session->reject_ns && !has_role(sessions, session))
+			end(session);
+	}
 }
 
 static uint32_t random_index(size_t slot, const struct wg_env *env)
@@ -53,12 +83,7 @@ static uint32_t random_index(size_t slot, const struct wg_env *env)
 
 uint32_t sessions_offer(const struct sessions *sessions, const struct wg_env *env)
 {
-	size_t slot = 0;
-
-	while (in_use(sessions, &sessions->slots[slot]))
-		slot++;
-	CHECK(slot < SESSION_SLOTS);
-	return random_index(slot, env);
+	return random_index(spare_slot(sessions), env);
 }
 
 uint32_t sessions_reserve(struct sessions *sessions, const struct wg_env *env)
@@ -74,8 +99,9 @@ static struct session *begin(struct sessions *sessions, const struct noise_keys 
 {
 	struct session *session = &sessions->slots[keys->local_index & SESSION_SLOT_MASK];
 
-	CHECK(!in_use(sessions, session));
-	memset(session, 0, sizeof(*session));
+	CHECK(!has_role(sessions, session));
+	end(session);
+	end_expired(sessions, now_ns);
 	session->local_index = keys->local_index;
 	session->peer_index = keys->peer_index;
 	session->send_key = keys->send;
@@ -95,28 +121,20 @@ void sessions_initiated(struct sessions *sessions, const struct noise_keys *keys
 	session = begin(sessions, keys, now_ns);
 	session->rekey_on_send_ns = now_ns + REKEY_AFTER_TIME;
 	session->rekey_on_receive_ns = session->reject_ns - KEEPALIVE_TIMEOUT - REKEY_TIMEOUT;
-	end(&sessions->previous);
-	if (sessions->next != NULL) {
-		end(&sessions->current);
-		sessions->previous = sessions->next;
-		sessions->next = NULL;
-	} else {
-		sessions->previous = sessions->current;
-	}
 	sessions->current = session;
+	sessions->next = NULL;
 }
 
 void sessions_responded(struct sessions *sessions, const struct noise_keys *keys, uint64_t now_ns)
 {
-	end(&sessions->next);
-	end(&sessions->previous);
+	if (sessions->next != NULL)
+		end(sessions->next);
 	sessions->next = begin(sessions, keys, now_ns);
 }
 
 void sessions_confirmed(struct sessions *sessions)
 {
-	CHECK(sessions->next != NULL && sessions->previous == NULL);
-	sessions->previous = sessions->current;
+	CHECK(sessions->next != NULL);
 	sessions->current = sessions->next;
 	sessions->next = NULL;
 }

@@ -10,14 +10,14 @@
  * writes into each data message, has the slot's number in its low bits and is random above: it is
  * found by a mask and a comparison, and unique among the living.
  */
-enum { SESSION_SLOTS = 4, SESSION_SLOT_MASK = SESSION_SLOTS - 1 };
+enum { SESSION_SLOTS = 8, SESSION_SLOT_MASK = SESSION_SLOTS - 1 };
 
 struct session {
 	uint32_t local_index;
 	uint32_t peer_index;
-	bool keyed; /* false: free, or reserved for our initiation */
+	bool keyed; /* false: the slot is free */
 	uint64_t send_counter;
-	uint64_t reject_ns; /* from then on it neither seals nor opens */
+	uint64_t reject_ns; /* from then on it neither seals nor opens; 0: free */
 	/* When traffic asks for the next session; NEVER where that is the peer's to do. */
 	uint64_t rekey_on_send_ns, rekey_on_receive_ns;
 	struct aead_key send_key, receive_key;
@@ -25,9 +25,9 @@ struct session {
 };
 
 struct sessions {
-	struct session *current, *previous, *next; /* each NULL or one of the slots */
-	struct session *reserved;		   /* its index is in our waiting initiation */
-	struct session slots[SESSION_SLOTS];
+	struct session *current, *next;	     /* each NULL or one of the slots */
+	struct session *reserved;	     /* its index is in our waiting initiation */
+	struct session slots[SESSION_SLOTS]; /* keyed, but none of the above: retired */
 };
 
 /* The session that a data message is for; NULL: none. */
@@ -61,7 +61,7 @@ void sessions_initiated(struct sessions *sessions, const struct noise_keys *keys
 /* We answer: the session is next, with the index that sessions_offer() gave just before. */
 void sessions_responded(struct sessions *sessions, const struct noise_keys *keys, uint64_t now_ns);
 
-/* The first authenticated data message of next: it is current now. */
+/* The first authenticated data message of next: it is current now. Ends no session. */
 void sessions_confirmed(struct sessions *sessions);
 
 /* Wipes all of them. */

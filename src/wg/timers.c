@@ -10,10 +10,14 @@
  *
  * A series of initiations begins when a session is wanted: by data without a session, by traffic on
  * an old one, by silence of the peer, by a persistent keepalive. TIMER_HANDSHAKE is the next one's
- * time; while it is set, the series is on. Wanting again only puts off its end, so that it lasts
- * for REKEY_ATTEMPT_TIME after the last wish. A completed handshake of either role ends it.
+ * time. Wanting again only puts off the end, so that the series lasts for REKEY_ATTEMPT_TIME after
+ * the last wish, or after its first initiation. A completed handshake of either role ends it.
  *
  *	wanted --> initiation --REKEY_TIMEOUT + jitter--> initiation ... --> complete | give up
+ *
+ * While no endpoint is known the timer fires into the void, once, and the series waits without it:
+ * nothing was sent, so nothing is unanswered or given up. The endpoint, whether resolved or learned
+ * from the peer's own message, sets the timer again.
  *
  * At most one handshake message leaves per REKEY_TIMEOUT, our responses included: whoever was
  * answered is about to confirm, and two peers that begin together do not begin together again,
@@ -47,7 +51,7 @@ void timers_init(struct timers *timers, const struct wg_env *env, uint16_t keepa
 	timers->persistent_ns = NEVER;
 	if (keepalive_s == 0)
 		return;
-	timers->persistent_ns = keepalive_s * SECOND;
+	timers->persistent_ns = keepalive_s * NS_PER_S;
 	timers->at_ns[TIMER_PERSISTENT] = now_ns + timers->persistent_ns;
 	timers_handshake_wanted(timers, now_ns);
 }
@@ -75,26 +79,34 @@ enum timer timers_due(const struct timers *timers, uint64_t now_ns)
 void timers_handshake_wanted(struct timers *timers, uint64_t now_ns)
 {
 	timers->give_up_ns = now_ns + REKEY_ATTEMPT_TIME;
-	if (timers->at_ns[TIMER_HANDSHAKE] != NEVER)
+	if (timers->wanted)
 		return;
+	timers->wanted = true;
 	timers->initiated = false;
 	timers->at_ns[TIMER_HANDSHAKE] = now_ns > timers->initiate_from_ns
 						 ? now_ns
 						 : timers->initiate_from_ns;
 }
 
-void timers_initiated(struct timers *timers, const struct wg_env *env, bool sent, uint64_t now_ns)
+void timers_initiated(struct timers *timers, const struct wg_env *env, uint64_t now_ns)
 {
+	if (!timers->initiated)
+		timers->give_up_ns = now_ns + REKEY_ATTEMPT_TIME;
 	timers->initiated = true;
 	draw_jitter(timers, env);
-	timers->at_ns[TIMER_HANDSHAKE] = now_ns + REKEY_TIMEOUT + timers->jitter_ns;
-	if (sent)
-		timers->initiate_from_ns = now_ns + REKEY_TIMEOUT;
+	timers->initiate_from_ns = now_ns + REKEY_TIMEOUT;
+	timers->at_ns[TIMER_HANDSHAKE] = timers->initiate_from_ns + timers->jitter_ns;
+}
+
+static void end_series(struct timers *timers)
+{
+	timers->wanted = false;
+	timers_stop(timers, TIMER_HANDSHAKE);
 }
 
 void timers_gave_up(struct timers *timers, uint64_t now_ns)
 {
-	timers_stop(timers, TIMER_HANDSHAKE);
+	end_series(timers);
 	/* The unanswered initiation is key material too. */
 	if (timers->at_ns[TIMER_ZERO_KEYS] == NEVER)
 		timers_session_derived(timers, now_ns);
@@ -102,8 +114,7 @@ void timers_gave_up(struct timers *timers, uint64_t now_ns)
 
 void timers_endpoint_changed(struct timers *timers)
 {
-	if (timers->at_ns[TIMER_HANDSHAKE] > timers->initiate_from_ns &&
-	    timers->at_ns[TIMER_HANDSHAKE] != NEVER)
+	if (timers->wanted && timers->at_ns[TIMER_HANDSHAKE] > timers->initiate_from_ns)
 		timers->at_ns[TIMER_HANDSHAKE] = timers->initiate_from_ns;
 }
 
@@ -116,7 +127,7 @@ void timers_responded(struct timers *timers, uint64_t now_ns)
 
 void timers_handshake_complete(struct timers *timers, uint64_t reject_ns)
 {
-	timers_stop(timers, TIMER_HANDSHAKE);
+	end_series(timers);
 	timers->at_ns[TIMER_EXPIRY] = reject_ns;
 }
 

@@ -22,8 +22,9 @@ struct timers {
 	uint64_t at_ns[TIMERS];
 	uint64_t persistent_ns;	   /* the interval; NEVER: off */
 	uint64_t initiate_from_ns; /* one handshake message per REKEY_TIMEOUT */
-	uint64_t give_up_ns;	   /* the end of this series of initiations */
-	bool initiated;		   /* this series has sent one */
+	bool wanted;		   /* a series of initiations is on */
+	bool initiated;		   /* it has sent one */
+	uint64_t give_up_ns;	   /* its end */
 	uint64_t jitter_ns;	   /* drawn anew with each initiation */
 };
 
@@ -38,13 +39,13 @@ enum timer timers_due(const struct timers *timers, uint64_t now_ns);
 /* A session is wanted, or a newer one. Each call puts off giving up. */
 void timers_handshake_wanted(struct timers *timers, uint64_t now_ns);
 
-/* TIMER_HANDSHAKE fired: an initiation left (`sent`), or had nowhere to go. */
-void timers_initiated(struct timers *timers, const struct wg_env *env, bool sent, uint64_t now_ns);
+/* TIMER_HANDSHAKE fired, and an initiation left. Without an endpoint: call nothing. */
+void timers_initiated(struct timers *timers, const struct wg_env *env, uint64_t now_ns);
 
 /* TIMER_HANDSHAKE fired, and give_up_ns is over. */
 void timers_gave_up(struct timers *timers, uint64_t now_ns);
 
-/* There is somewhere (else) to send initiations to. */
+/* There is somewhere to send initiations to, or somewhere else. */
 void timers_endpoint_changed(struct timers *timers);
 
 /* Our response left; its session waits for confirmation. */

@@ -102,7 +102,7 @@ void wg_note_received(struct wg *wg, const struct addr *from, size_t len, uint64
 	if (!addr_equal(from, &wg->endpoint)) {
 		if (wg->endpoint.family != ADDR_NONE)
 			wg->events |= WG_EVENT_ROAMED;
-		wg->endpoint = *from;
+		wg_set_endpoint(wg, from);
 	}
 	wg->stats.rx_bytes += len;
 	timers_packet_received(&wg->timers, now_ns);

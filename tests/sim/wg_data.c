@@ -172,7 +172,7 @@ Test(wg_data, a_batch_across_a_rekey)
 	memcpy(again, old, 144);
 	cr_assert_eq(wg_net_seal(a, late, 100, 2), 144);
 	cr_assert_eq(wg_net_give(b, old, 144, &a->addr), WG_DATA);
-	wg_net_jump(net, 6 * SECOND);
+	wg_net_jump(net, 6 * NS_PER_S);
 	timers_handshake_wanted(&a->wg->timers, net->now_ns);
 	cr_assert(wg_net_step(a, &out));
 	cr_assert_eq(wg_net_give(b, out.data, out.len, &a->addr), WG_CONTROL);
@@ -292,7 +292,7 @@ Test(wg_data, destinations_outside_are_dropped_and_cause_nothing)
 	packet[24] = 0xfe;
 	cr_expect_eq(try_sending(a, packet, 64), WG_TX_NOT_ALLOWED);
 	cr_expect_eq(wg_stats(a->wg)->tx_not_allowed, 4);
-	wg_net_sleep(net, 1000 * SECOND);
+	wg_net_sleep(net, 1000 * NS_PER_S);
 	cr_expect_eq(try_sending(a, packet, 64), WG_TX_NOT_ALLOWED);
 	cr_expect_not(wg_net_step(a, &out), "no handshake for it");
 }
@@ -301,9 +301,9 @@ Test(wg_data, both_sides_count_alike)
 {
 	for (uint32_t i = 0; i < 100; i++) {
 		wg_net_send(i % 3 ? a : b, 28 + i * 10, i);
-		wg_net_sleep(net, SECOND);
+		wg_net_sleep(net, NS_PER_S);
 	}
-	wg_net_sleep(net, 60 * SECOND);
+	wg_net_sleep(net, 60 * NS_PER_S);
 	cr_expect_eq(wg_stats(a->wg)->tx_bytes, a->sent_bytes);
 	cr_expect_eq(wg_stats(b->wg)->tx_bytes, b->sent_bytes);
 	cr_expect_eq(wg_stats(a->wg)->tx_bytes, wg_stats(b->wg)->rx_bytes);

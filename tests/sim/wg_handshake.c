@@ -87,7 +87,7 @@ Test(wg_handshake, a_wrong_psk_never_connects)
 
 	wg_net_free(net);
 	start_with(&options);
-	wg_net_sleep(net, 60 * SECOND);
+	wg_net_sleep(net, 60 * NS_PER_S);
 	cr_expect_geq(b->sent[MESSAGE_RESPONSE], 5, "it is the response that tells");
 	cr_expect_geq(refused(a), 5);
 	cr_expect_not(wg_status(a->wg, net->now_ns).session);
@@ -133,10 +133,10 @@ Test(wg_handshake, replayed_and_older_initiations_are_refused)
 	struct wg_message older, newer, response;
 
 	initiate(a, &older);
-	wg_net_jump(net, 6 * SECOND);
+	wg_net_jump(net, 6 * NS_PER_S);
 	cr_assert(wg_net_step(a, &newer));
 	cr_assert(respond(b, &newer, &response));
-	wg_net_jump(net, SECOND);
+	wg_net_jump(net, NS_PER_S);
 	cr_expect_eq(wg_net_give(b, newer.data, newer.len, &thief), WG_CONTROL);
 	cr_expect_not(wg_net_step(b, &response), "replayed");
 	cr_expect_eq(wg_net_give(b, older.data, older.len, &thief), WG_CONTROL);
@@ -164,7 +164,7 @@ Test(wg_handshake, spoofed_responses_do_not_clear_the_initiation)
 	}
 	cr_expect_eq(refused(a), 48);
 	/* The true one is late, but not too late. */
-	wg_net_jump(net, 4900 * MILLI);
+	wg_net_jump(net, 4900 * NS_PER_MS);
 	cr_assert_eq(wg_net_give(a, response.data, response.len, &b->addr), WG_CONTROL);
 	cr_assert(wg_net_step(a, &out));
 	cr_expect(wg_status(a->wg, net->now_ns).session);
@@ -176,7 +176,7 @@ Test(wg_handshake, stale_and_repeated_responses_are_refused)
 
 	initiate(a, &first);
 	cr_assert(respond(b, &first, &to_first));
-	wg_net_jump(net, 6 * SECOND);
+	wg_net_jump(net, 6 * NS_PER_S);
 	cr_assert(wg_net_step(a, &second));
 	cr_expect_eq(wg_net_give(a, to_first.data, to_first.len, &b->addr), WG_DROP_HANDSHAKE);
 	cr_assert(respond(b, &second, &to_second));
@@ -219,11 +219,117 @@ Test(wg_handshake, simultaneous_initiations_settle)
 		for (int i = 0; i < 20; i++) {
 			cr_assert(wg_net_works(a));
 			cr_assert(wg_net_works(b));
-			wg_net_sleep(net, SECOND);
+			wg_net_sleep(net, NS_PER_S);
 		}
 		cr_expect_eq(wg_stats(a->wg)->handshakes_initiated, 1);
 		cr_expect_eq(wg_stats(b->wg)->handshakes_initiated, 1);
 	}
+}
+
+/* One packet of each side goes onto the wire before anything else of this round. */
+static void talk(uint64_t ns)
+{
+	for (uint64_t until_ns = net->now_ns + ns; net->now_ns < until_ns;
+	     wg_net_jump(net, 100 * NS_PER_MS)) {
+		cr_assert_eq(wg_net_send(a, 100, net->next_id++), WG_TX_SEALED);
+		cr_assert_eq(wg_net_send(b, 100, net->next_id++), WG_TX_SEALED);
+		wg_net_round(net);
+	}
+}
+
+/* Each side seals with the session that it asked for itself. */
+static void connect_crosswise(uint64_t seed)
+{
+	struct wg_net_options options = {.b_has_endpoint = true, .seed = seed};
+
+	wg_net_free(net);
+	start_with(&options);
+	net->check_once = true;
+	wg_net_send(a, 100, 0);
+	wg_net_send(b, 100, 0);
+	wg_net_settle(net);
+	cr_assert_eq(wg_stats(a->wg)->handshakes_completed, 1);
+	cr_assert_eq(wg_stats(b->wg)->handshakes_completed, 1);
+	cr_assert_neq(a->wg->sessions.current->peer_index, b->wg->sessions.current->local_index);
+}
+
+static void expect_no_drop(void)
+{
+	const uint64_t drops = ~(UINT64_C(1) << WG_DATA | UINT64_C(1) << WG_KEEPALIVE |
+				 UINT64_C(1) << WG_CONTROL);
+
+	wg_net_settle(net);
+	cr_expect_eq(net->seen_bits & drops, 0, "%#lx", net->seen_bits);
+	cr_expect_eq(a->data_count, wg_stats(b->wg)->tx_packets);
+	cr_expect_eq(b->data_count, wg_stats(a->wg)->tx_packets);
+}
+
+Test(wg_handshake, no_packet_is_lost_when_both_rekey_at_once)
+{
+	for (uint64_t seed = 0; seed < 4; seed++) {
+		connect_crosswise(seed);
+		net->reorder_percent = (unsigned)seed * 20;
+		talk(600 * NS_PER_S);
+		cr_expect_geq(wg_stats(a->wg)->handshakes_initiated, 5);
+		cr_expect_geq(wg_stats(b->wg)->handshakes_initiated, 5);
+		expect_no_drop();
+	}
+}
+
+/* One side is earlier: its handshake uncrosses the sessions. */
+Test(wg_handshake, no_packet_is_lost_when_one_rekeys_after_both_began)
+{
+	for (int first = 0; first < 2; first++) {
+		struct wg_side *side;
+
+		connect_crosswise((uint64_t)first);
+		side = first == 0 ? a : b;
+		talk(60 * NS_PER_S);
+		timers_handshake_wanted(&side->wg->timers, net->now_ns);
+		talk(500 * NS_PER_S);
+		cr_expect_eq(wg_stats(side->wg)->handshakes_initiated, 6);
+		cr_expect_eq(wg_stats(side->other->wg)->handshakes_initiated, 1);
+		cr_expect_eq(a->wg->sessions.current->peer_index,
+			     b->wg->sessions.current->local_index);
+		expect_no_drop();
+	}
+}
+
+static size_t living(const struct wg_side *side)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < SESSION_SLOTS; i++)
+		count += side->wg->sessions.slots[i].keyed;
+	return count;
+}
+
+Test(wg_handshake, retired_sessions_are_wiped_in_their_time)
+{
+	wg_net_connect(net);
+	for (int i = 0; i < 5; i++) {
+		talk(130 * NS_PER_S);
+		cr_expect_eq(living(a), 2);
+		cr_expect_eq(living(b), 2);
+	}
+}
+
+/* Handshakes as fast as they may come: the oldest session makes room, and no other. */
+Test(wg_handshake, retired_sessions_are_bounded)
+{
+	uint8_t messages[12][WG_NET_PACKET_MAX];
+
+	wg_net_connect(net);
+	for (int i = 0; i < 12; i++) {
+		cr_assert_eq(wg_net_seal(b, messages[i], 100, (uint32_t)i), 144);
+		wg_net_sleep(net, 6 * NS_PER_S);
+		timers_handshake_wanted(&a->wg->timers, net->now_ns);
+		wg_net_settle(net);
+		cr_expect_leq(living(a), SESSION_SLOTS);
+	}
+	for (int i = 0; i < 12; i++)
+		cr_expect_eq(wg_net_give(a, messages[i], 144, &b->addr),
+			     i < 12 - (SESSION_SLOTS - 1) ? WG_DROP_INDEX : WG_DATA, "%d", i);
 }
 
 /* A peer that forgets its own initiation when it answers ours, as the kernel does. */
@@ -274,7 +380,7 @@ Test(wg_handshake, indices_are_random_and_name_their_slot)
 
 		wg_net_connect(net);
 		timers_handshake_wanted(&a->wg->timers, net->now_ns);
-		wg_net_sleep(net, 6 * SECOND);
+		wg_net_sleep(net, 6 * NS_PER_S);
 		session = a->wg->sessions.current;
 		seen[i] = session->local_index;
 		cr_assert_eq(session, &a->wg->sessions.slots[seen[i] & SESSION_SLOT_MASK]);
@@ -293,8 +399,8 @@ Test(wg_handshake, clocks_that_stand_still_or_jump_back)
 	for (int i = 0; i < 4; i++) {
 		wg_net_connect(net);
 		cr_assert(wg_net_works(a));
-		a->wall_offset_ns -= 3600 * (int64_t)SECOND;
-		wg_net_sleep(net, 200 * SECOND);
+		a->wall_offset_ns -= 3600 * (int64_t)NS_PER_S;
+		wg_net_sleep(net, 200 * NS_PER_S);
 	}
 	cr_expect_eq(refused(b), 0);
 }
@@ -325,7 +431,7 @@ Test(wg_handshake, no_packet_is_lost_at_a_rekey)
 
 	wg_net_connect(net);
 	for (int i = 0; i < 5; i++) {
-		wg_net_sleep(net, 121 * SECOND);
+		wg_net_sleep(net, 121 * NS_PER_S);
 		old_a_len = wg_net_seal(a, old_a, 100, 1);
 		cr_assert(old_a_len && wg_net_step(a, &initiation));
 		cr_assert(respond(b, &initiation, &response));
@@ -389,7 +495,7 @@ Test(wg_handshake, an_answer_puts_off_the_next_attempt)
 
 	wg_set_endpoint(b->wg, &a->addr);
 	initiate(b, &out); /* lost */
-	wg_net_jump(net, 4 * SECOND);
+	wg_net_jump(net, 4 * NS_PER_S);
 	initiate(a, &initiation);
 	cr_assert(respond(b, &initiation, &response)); /* lost */
 	wg_net_jump(net, REKEY_TIMEOUT - 1);
@@ -404,10 +510,10 @@ Test(wg_handshake, secrets_do_not_outlive_their_use)
 	wg_net_connect(net);
 	cr_expect(crypto_is_zero(&a->wg->noise.initiation, sizeof(a->wg->noise.initiation)));
 	cr_expect_eq(a->wg->sessions.reserved, NULL);
-	wg_net_sleep(net, 539 * SECOND);
+	wg_net_sleep(net, 539 * NS_PER_S);
 	cr_expect_not(crypto_is_zero(a->wg->sessions.slots, sizeof(a->wg->sessions.slots)));
 	cr_expect_not(crypto_is_zero(b->wg->sessions.slots, sizeof(b->wg->sessions.slots)));
-	wg_net_sleep(net, 2 * SECOND);
+	wg_net_sleep(net, 2 * NS_PER_S);
 	cr_expect(crypto_is_zero(&a->wg->sessions, sizeof(a->wg->sessions)));
 	cr_expect(crypto_is_zero(&b->wg->sessions, sizeof(b->wg->sessions)));
 	wg_wipe(a->wg);

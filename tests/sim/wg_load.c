@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "wg_net.h"
+#include "wg_stack.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
@@ -46,18 +47,44 @@ static enum wg_verdict knock(struct cookie_jar *jar, const struct addr *from)
 	return wg_net_give(b, message, sizeof(message), from);
 }
 
-/* b is under load when it returns; its queues are empty again. */
-static void flood(void)
+/* `side` is under load when it returns; its queues are empty again. */
+static void flood_side(struct wg_side *side)
 {
+	uint8_t message[WG_CONTROL_MAX];
+	struct cookie_jar jar = {0};
 	struct wg_message out;
 
+	cookie_jar_init(&jar, wg_public_key(side->wg));
 	for (uint8_t i = 0; i < 8; i++) {
 		struct addr from = source(0, i, 1);
 
-		knock(&stranger, &from);
+		forge(&jar, message);
+		wg_net_give(side, message, sizeof(message), &from);
 	}
-	while (wg_net_step(b, &out))
+	while (wg_net_step(side, &out))
 		;
+}
+
+static void flood(void)
+{
+	flood_side(b);
+}
+
+/* Uses up what a proven source may have now. */
+static void exhaust(struct wg_side *side, const struct addr *from)
+{
+	while (cookie_allow_source(&side->wg->checker, from, &side->wg->endpoint, net->now_ns))
+		;
+}
+
+/* As many proven sources as `side` remembers, each at its limit. */
+static void crowd(struct wg_side *side)
+{
+	for (unsigned i = 0; i < COOKIE_SOURCES_MAX; i++) {
+		struct addr from = source(2, (uint8_t)i, 1);
+
+		exhaust(side, &from);
+	}
 }
 
 /* Takes the cookie that b sends to `from` into `jar`. */
@@ -132,7 +159,7 @@ Test(wg_load, the_true_peer_gets_through)
 	cr_expect_eq(b->sent[MESSAGE_RESPONSE], 0);
 	/* The flood goes on; five seconds later a comes again, with mac2. */
 	for (int i = 0; i < 60; i++) {
-		wg_net_sleep(net, 100 * MILLI);
+		wg_net_sleep(net, 100 * NS_PER_MS);
 		flood();
 	}
 	cr_expect_eq(b->sent[MESSAGE_RESPONSE], 1);
@@ -162,21 +189,11 @@ Test(wg_load, we_put_a_cookie_to_use_as_responder_too)
 {
 	struct addr wire[2] = {a->addr, b->addr};
 	struct wg_message initiation, response, reply;
-	struct cookie_jar jar = {0};
 
 	wg_net_send(a, 100, 0);
 	cr_assert(wg_net_step(a, &initiation));
 	/* a is under load while b's response comes. */
-	cookie_jar_init(&jar, wg_public_key(a->wg));
-	for (uint8_t i = 0; i < 8; i++) {
-		struct addr from = source(0, i, 1);
-		uint8_t message[WG_CONTROL_MAX];
-
-		forge(&jar, message);
-		wg_net_give(a, message, sizeof(message), &from);
-	}
-	while (wg_net_step(a, &reply))
-		;
+	flood_side(a);
 	cr_assert_eq(wg_net_give(b, initiation.data, initiation.len, &wire[0]), WG_CONTROL);
 	cr_assert(wg_net_step(b, &response));
 	cr_assert(crypto_is_zero(response.data + 76, 16));
@@ -184,11 +201,55 @@ Test(wg_load, we_put_a_cookie_to_use_as_responder_too)
 	cr_assert(wg_net_step(a, &reply));
 	cr_assert_eq(reply.len, 64);
 	cr_assert_eq(wg_net_give(b, reply.data, 64, &wire[0]), WG_CONTROL);
-	wg_net_jump(net, 6 * SECOND);
+	wg_net_jump(net, 6 * NS_PER_S);
 	cr_assert(wg_net_step(a, &initiation));
 	cr_assert_eq(wg_net_give(b, initiation.data, initiation.len, &wire[0]), WG_CONTROL);
 	cr_assert(wg_net_step(b, &response));
 	cr_expect_not(crypto_is_zero(response.data + 76, 16), "mac2");
+	/* And who waits for a response takes it, whoever else has proven its address. */
+	flood_side(a);
+	crowd(a);
+	exhaust(a, &b->addr);
+	cr_expect_eq(wg_net_give(a, response.data, response.len, &wire[1]), WG_CONTROL);
+	cr_assert(wg_net_step(a, &reply));
+	cr_expect(wg_status(a->wg, net->now_ns).session);
+}
+
+Test(wg_load, a_crowd_does_not_lock_the_peer_out)
+{
+	struct addr late = source(1, 1, 1);
+	struct cookie_jar jar = stranger;
+
+	wg_net_connect(net);
+	wg_net_jump(net, REKEY_AFTER_TIME);
+	flood();
+	cr_assert(wg_net_works(a));
+	cr_assert_eq(wg_stats(a->wg)->cookies_received, 1);
+	cr_assert(get_cookie(&jar, &late));
+	wg_net_jump(net, 6 * NS_PER_S);
+	flood();
+	crowd(b);
+	cr_expect_eq(knock(&jar, &late), WG_DROP_LOAD, "there is no bucket left");
+	wg_net_settle(net);
+	cr_expect_eq(b->sent[MESSAGE_RESPONSE], 2, "but for the peer");
+	cr_expect_eq(wg_stats(a->wg)->handshakes_completed, 2);
+}
+
+Test(wg_load, the_peer_is_limited_too)
+{
+	struct addr peer = b->addr;
+	struct addr moved = source(1, 1, 1);
+	struct cookie_checker *checker = &b->wg->checker;
+	uint64_t now_ns = net->now_ns;
+
+	crowd(b);
+	for (uint16_t i = 0; i < 5; i++) {
+		peer.port = i;
+		cr_expect(cookie_allow_source(checker, &peer, &peer, now_ns));
+	}
+	cr_expect_not(cookie_allow_source(checker, &peer, &peer, now_ns));
+	cr_expect(cookie_allow_source(checker, &moved, &moved, now_ns), "it has roamed");
+	cr_expect_not(cookie_allow_source(checker, &peer, &moved, now_ns));
 }
 
 Test(wg_load, a_cookie_is_for_one_address_and_port)
@@ -217,12 +278,12 @@ Test(wg_load, the_secret_rotates)
 	flood();
 	cr_assert(get_cookie(&jar, &honest));
 	memcpy(first, b->wg->checker.secret, sizeof(first));
-	wg_net_jump(net, 119 * SECOND);
+	wg_net_jump(net, 119 * NS_PER_S);
 	flood();
 	cr_expect_eq(knock(&jar, &honest), WG_CONTROL);
 	cr_expect_eq(b->wg->handshakes.count, 1, "good for two minutes");
 	wg_net_settle(net);
-	wg_net_jump(net, SECOND);
+	wg_net_jump(net, NS_PER_S);
 	jar.cookie_until_ns = NEVER;
 	flood();
 	cr_expect_eq(knock(&jar, &honest), WG_CONTROL);
@@ -247,7 +308,7 @@ Test(wg_load, sources_are_limited_each_for_itself)
 	wg_net_settle(net);
 	taken = 0;
 	for (int i = 0; i < 100; i++) {
-		wg_net_jump(net, 10 * MILLI);
+		wg_net_jump(net, 10 * NS_PER_MS);
 		taken += knock(&greedy_jar, &greedy) == WG_CONTROL;
 		wg_net_settle(net);
 		flood();
@@ -258,6 +319,7 @@ Test(wg_load, sources_are_limited_each_for_itself)
 
 Test(wg_load, an_ipv6_source_is_its_network)
 {
+	const struct addr nowhere = {.family = ADDR_NONE};
 	struct cookie_checker *checker = &b->wg->checker;
 	struct addr from = {.family = ADDR_V6, .ip = {0x20, 1, [15] = 1}};
 	struct addr other = {.family = ADDR_V6, .ip = {0x20, 1, [7] = 1}};
@@ -265,30 +327,33 @@ Test(wg_load, an_ipv6_source_is_its_network)
 
 	for (uint8_t i = 0; i < 5; i++) {
 		from.ip[12] = i;
-		cr_expect(cookie_allow_source(checker, &from, 0));
+		cr_expect(cookie_allow_source(checker, &from, &nowhere, 0));
 	}
-	cr_expect_not(cookie_allow_source(checker, &from, 0));
-	cr_expect(cookie_allow_source(checker, &other, 0));
-	cr_expect(cookie_allow_source(checker, &v4, 0));
-	cr_expect_not(cookie_allow_source(checker, &from, SECOND / 20 - 1));
-	cr_expect(cookie_allow_source(checker, &from, SECOND / 20));
+	cr_expect_not(cookie_allow_source(checker, &from, &nowhere, 0));
+	cr_expect(cookie_allow_source(checker, &other, &nowhere, 0));
+	cr_expect(cookie_allow_source(checker, &v4, &nowhere, 0));
+	cr_expect_not(cookie_allow_source(checker, &from, &nowhere, NS_PER_S / 20 - 1));
+	cr_expect(cookie_allow_source(checker, &from, &nowhere, NS_PER_S / 20));
 	for (int i = 0; i < 5; i++)
-		cr_expect(cookie_allow_source(checker, &from, 100 * SECOND));
-	cr_expect_not(cookie_allow_source(checker, &from, 100 * SECOND), "nothing is saved up");
+		cr_expect(cookie_allow_source(checker, &from, &nowhere, 100 * NS_PER_S));
+	cr_expect_not(cookie_allow_source(checker, &from, &nowhere, 100 * NS_PER_S),
+		      "nothing is saved up");
 }
 
 Test(wg_load, the_table_of_sources_is_bounded_and_forgets)
 {
+	const struct addr nowhere = {.family = ADDR_NONE};
 	struct cookie_checker *checker = &b->wg->checker;
 	struct addr from = source(0, 0, 1);
-	uint64_t now_ns = SECOND;
+	uint64_t now_ns = NS_PER_S;
 
 	for (uint32_t i = 0; i < 2 * COOKIE_SOURCES_MAX; i++) {
 		from.ip[1] = (uint8_t)i;
 		from.ip[2] = (uint8_t)(i >> 8);
-		cr_expect_eq(cookie_allow_source(checker, &from, now_ns), i < COOKIE_SOURCES_MAX);
+		cr_expect_eq(cookie_allow_source(checker, &from, &nowhere, now_ns),
+			     i < COOKIE_SOURCES_MAX);
 	}
-	cr_expect(cookie_allow_source(checker, &from, now_ns + SECOND / 20));
+	cr_expect(cookie_allow_source(checker, &from, &nowhere, now_ns + NS_PER_S / 20));
 }
 
 /* Demanding cookies must end when the load does, however many there were. */
@@ -296,10 +361,10 @@ Test(wg_load, load_passes)
 {
 	for (int i = 0; i < 50; i++) {
 		flood();
-		wg_net_jump(net, 900 * MILLI);
+		wg_net_jump(net, 900 * NS_PER_MS);
 		cr_expect(demands_cookies());
 	}
-	wg_net_jump(net, SECOND);
+	wg_net_jump(net, NS_PER_S);
 	cr_expect_not(demands_cookies());
 	wg_net_connect(net);
 	cr_expect_eq(wg_stats(a->wg)->cookies_received, 0);
@@ -329,7 +394,7 @@ Test(wg_load, timers_do_not_wait_behind_cookies)
 
 	wg_net_connect(net);
 	cr_assert(wg_net_works(a));
-	wg_net_jump(net, 10 * SECOND);
+	wg_net_jump(net, 10 * NS_PER_S);
 	for (uint8_t i = 0; i < 100; i++) {
 		struct addr from = source(0, i, 1);
 
@@ -361,18 +426,18 @@ Test(wg_load, cookies_are_taken_from_the_peer_alone)
 	cr_expect_eq(wg_net_give(a, reply.data, 64, &thief), WG_DROP_HANDSHAKE, "once");
 	cr_expect(addr_equal(&a->wg->endpoint, &b->addr), "no roaming on a cookie reply");
 	cr_expect_eq(wg_stats(a->wg)->rx_bytes, 0);
-	wg_net_jump(net, 6 * SECOND);
+	wg_net_jump(net, 6 * NS_PER_S);
 	cr_assert(wg_net_step(a, &initiation));
 	cr_expect_not(crypto_is_zero(initiation.data + 132, 16), "mac2");
 	cr_expect_eq(wg_net_give(a, reply.data, 64, &thief), WG_DROP_HANDSHAKE, "stale");
 	cr_assert(addr_equal(&initiation.to, &b->addr));
 	cr_expect_not(wg_net_step(a, &out));
 	/* Good for two minutes. */
-	wg_net_jump(net, 113 * SECOND);
+	wg_net_jump(net, 113 * NS_PER_S);
 	cr_assert_eq(wg_net_send(a, 100, 0), WG_TX_NO_SESSION);
 	cr_assert(wg_net_step(a, &initiation));
 	cr_expect_not(crypto_is_zero(initiation.data + 132, 16));
-	wg_net_jump(net, 6 * SECOND);
+	wg_net_jump(net, 6 * NS_PER_S);
 	cr_assert(wg_net_step(a, &initiation));
 	cr_expect(crypto_is_zero(initiation.data + 132, 16));
 }
@@ -384,4 +449,37 @@ Test(wg_load, cookies_that_nobody_asked_for)
 	cr_expect_eq(wg_net_give(a, reply, 64, &b->addr), WG_DROP_HANDSHAKE);
 	le32_put(reply + 4, a->wg->jar.index);
 	cr_expect_eq(wg_net_give(a, reply, 64, &b->addr), WG_DROP_HANDSHAKE);
+}
+
+static struct queue_entry proven; /* a message with both MACs */
+
+static void *run_check(void *ctx)
+{
+	struct dgram dgram = {.data = proven.message, .len = proven.len, .from = &proven.from};
+
+	return cookie_check_mac2(ctx, &dgram, 0) ? ctx : NULL;
+}
+
+static void *run_reply(void *ctx)
+{
+	static struct message_cookie_reply reply;
+
+	cookie_reply(ctx, &reply, &proven, 0);
+	return NULL;
+}
+
+Test(wg_load, cookies_leave_nothing_on_the_stack)
+{
+	struct cookie_checker *checker = &b->wg->checker;
+	static struct cookie_jar jar;
+
+	jar = stranger;
+	proven = (struct queue_entry){.from = source(1, 1, 1), .len = WG_CONTROL_MAX};
+	flood();
+	cr_assert(get_cookie(&jar, &proven.from));
+	forge(&jar, proven.message);
+	cr_assert(run_check(checker));
+	cr_expect_not(wg_stack_keeps(jar.cookie, CRYPTO_MAC_LEN, run_check, checker));
+	cr_expect_not(wg_stack_keeps(proven.message + 132, CRYPTO_MAC_LEN, run_check, checker));
+	cr_expect_not(wg_stack_keeps(jar.cookie, CRYPTO_MAC_LEN, run_reply, checker));
 }

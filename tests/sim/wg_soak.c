@@ -18,17 +18,17 @@ static void step(struct wg_net *net)
 
 	switch (roll >> 40 & 15) {
 	case 0:
-		wg_net_jump(net, (roll >> 44) % (400 * SECOND));
+		wg_net_jump(net, (roll >> 44) % (400 * NS_PER_S));
 		break;
 	case 1:
-		wg_net_sleep(net, (roll >> 44) % (200 * SECOND));
+		wg_net_sleep(net, (roll >> 44) % (200 * NS_PER_S));
 		break;
 	case 2:
-		wg_net_sleep(net, (roll >> 44) % (15 * SECOND));
+		wg_net_sleep(net, (roll >> 44) % (15 * NS_PER_S));
 		break;
 	case 3:
-		side->wall_offset_ns += (int64_t)(roll >> 50) * (int64_t)SECOND -
-					8000 * (int64_t)SECOND;
+		side->wall_offset_ns += (int64_t)(roll >> 50) * (int64_t)NS_PER_S -
+					8000 * (int64_t)NS_PER_S;
 		break;
 	case 4:
 		net->drop_types = 1u << (roll >> 44 & 7);
@@ -68,7 +68,7 @@ static void expect_recovery(struct wg_net *net)
 	/* A session that only one side believes in is found out 15 s after data is sent. */
 	for (int second = 0; second < 30 && !works; second++) {
 		works = wg_net_works(&net->a) && wg_net_works(&net->b);
-		wg_net_sleep(net, SECOND);
+		wg_net_sleep(net, NS_PER_S);
 	}
 	cr_assert(works, "no session any more");
 }

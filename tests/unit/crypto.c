@@ -2,6 +2,7 @@
 #include "crypto.h"
 
 #include "vectors.h"
+#include "wg_stack.h"
 
 #include <criterion/criterion.h>
 #include <sodium.h>
@@ -187,6 +188,52 @@ Test(crypto, kdf)
 }
 
 /* RFC 8439, appendix A.1, vector 2: key stream of the zero key; the second from Python. */
+struct hashing {
+	uint8_t key[32], text[100], t[3][32];
+};
+
+static void *run_mac(void *ctx)
+{
+	struct hashing *hashing = ctx;
+
+	/* Of nothing: a text would take the key's place in the hash function's buffer. */
+	crypto_mac(hashing->t[0], hashing->key, 32, NULL, 0);
+	return NULL;
+}
+
+static void *run_hash(void *ctx)
+{
+	struct hashing *hashing = ctx;
+
+	crypto_hash2(hashing->t[0], hashing->key, 32, hashing->text, sizeof(hashing->text));
+	return NULL;
+}
+
+static void *run_kdf(void *ctx)
+{
+	struct hashing *hashing = ctx;
+
+	crypto_kdf(hashing->t[0], hashing->t[1], hashing->t[2], hashing->key, hashing->text,
+		   sizeof(hashing->text));
+	return NULL;
+}
+
+/* Neither of what went in, nor of what came out. */
+Test(crypto, hashes_leave_nothing_on_the_stack)
+{
+	void *(*const runs[])(void *) = {run_mac, run_hash, run_kdf};
+	static struct hashing hashing;
+
+	for (size_t i = 0; i < sizeof(runs) / sizeof(runs[0]); i++) {
+		crypto_random(&hashing, sizeof(hashing));
+		runs[i](&hashing);
+		cr_expect_not(wg_stack_keeps(hashing.key, 8, runs[i], &hashing), "%zu: key", i);
+		for (size_t k = 0; k < 3; k++)
+			cr_expect_not(wg_stack_keeps(hashing.t[k], 16, runs[i], &hashing),
+				      "%zu: output %zu", i, k);
+	}
+}
+
 Test(crypto, seal)
 {
 	uint8_t key[32] = {0}, text[64] = {0}, sealed[80];

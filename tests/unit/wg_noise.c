@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define WALL (UINT64_C(1700000000) * SECOND)
+#define WALL (UINT64_C(1700000000) * NS_PER_S)
 
 static uint64_t seed = 1;
 
@@ -180,7 +180,7 @@ Test(wg_noise, timestamps_only_grow)
 	noise_create_initiation(&us, &first, 1, WALL, &env);
 	noise_create_initiation(&us, &second, 1, WALL, &env);
 	cr_expect(noise_consume_initiation(&them, &second, now_ns, &consumed));
-	now_ns += SECOND;
+	now_ns += NS_PER_S;
 	cr_expect_not(noise_consume_initiation(&them, &second, now_ns, &consumed), "replayed");
 	cr_expect_not(noise_consume_initiation(&them, &first, now_ns, &consumed), "older");
 }
@@ -193,12 +193,12 @@ Test(wg_noise, our_timestamps_survive_a_wall_clock_that_jumps)
 	uint64_t now_ns = 0;
 
 	for (size_t i = 0; i < sizeof(offsets_s) / sizeof(offsets_s[0]); i++) {
-		uint64_t wall_ns = WALL + (uint64_t)offsets_s[i] * SECOND;
+		uint64_t wall_ns = WALL + (uint64_t)offsets_s[i] * NS_PER_S;
 
 		noise_create_initiation(&us, &initiation, 1, wall_ns, &env);
 		cr_expect(noise_consume_initiation(&them, &initiation, now_ns, &consumed), "%zu",
 			  i);
-		now_ns += SECOND;
+		now_ns += NS_PER_S;
 	}
 }
 
@@ -224,12 +224,12 @@ Test(wg_noise, a_flood_of_true_initiations_is_limited)
 {
 	struct message_initiation initiation;
 	struct noise_consumed consumed;
-	uint64_t now_ns = 5 * SECOND;
+	uint64_t now_ns = 5 * NS_PER_S;
 
 	noise_create_initiation(&us, &initiation, 1, WALL, &env);
 	cr_expect(noise_consume_initiation(&them, &initiation, now_ns, &consumed));
 	noise_create_initiation(&us, &initiation, 1, WALL, &env);
-	now_ns += 20 * MILLI - 1;
+	now_ns += 20 * NS_PER_MS - 1;
 	cr_expect_not(noise_consume_initiation(&them, &initiation, now_ns, &consumed));
 	cr_expect(noise_consume_initiation(&them, &initiation, now_ns + 1, &consumed));
 }

@@ -86,7 +86,7 @@ static void expect_next(const char *hex)
 	uint8_t expected[WG_CONTROL_MAX];
 	size_t len = hex_decode(expected, sizeof(expected), hex);
 
-	while (wg_poll(wg, 0, UINT64_C(1700000000) * SECOND, &out) && out.len == 0)
+	while (wg_poll(wg, 0, UINT64_C(1700000000) * NS_PER_S, &out) && out.len == 0)
 		;
 	cr_assert_eq(out.len, len);
 	cr_expect_arr_eq(out.data, expected, len);

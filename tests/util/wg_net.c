@@ -68,8 +68,8 @@ struct wg_net *wg_net_new(const struct wg_net_options *options)
 
 	options = options ? options : &none;
 	cr_assert(net && crypto_init() && aead_init("libsodium"));
-	net->now_ns = 1000 * SECOND;
-	net->wall_ns = UINT64_C(1700000000) * SECOND;
+	net->now_ns = 1000 * NS_PER_S;
+	net->wall_ns = UINT64_C(1700000000) * NS_PER_S;
 	net->random = options->seed * 1000;
 	net->check_data = true;
 	side_init(&net->a, net, &net->b, 1);
@@ -258,14 +258,21 @@ static void deliver(struct wg_net *net)
 		open_all(taken[0].to, dgrams, count);
 }
 
+bool wg_net_round(struct wg_net *net)
+{
+	wg_net_poll(&net->a);
+	wg_net_poll(&net->b);
+	if (net->wire_count == 0)
+		return false;
+	deliver(net);
+	return true;
+}
+
 void wg_net_settle(struct wg_net *net)
 {
 	for (int i = 0; i < SETTLE_MAX; i++) {
-		wg_net_poll(&net->a);
-		wg_net_poll(&net->b);
-		if (net->wire_count == 0)
+		if (!wg_net_round(net))
 			return;
-		deliver(net);
 	}
 	cr_assert_fail("the two sides keep each other busy");
 }

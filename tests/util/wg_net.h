@@ -79,7 +79,10 @@ uint32_t wg_net_seal(struct wg_side *side, uint8_t *message, uint32_t len, uint3
 /* Seals one packet and puts it onto the wire. */
 enum wg_tx_result wg_net_send(struct wg_side *side, uint32_t len, uint32_t id);
 
-/* Polls both sides and delivers until nothing is due and nothing is on the wire. */
+/* Polls both sides, then delivers what is on the wire; false: nothing was. */
+bool wg_net_round(struct wg_net *net);
+
+/* Rounds until nothing is due and nothing is on the wire. */
 void wg_net_settle(struct wg_net *net);
 
 /* Time passes: from deadline to deadline, settling at each. */
