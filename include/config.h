@@ -58,7 +58,7 @@ struct config {
 struct config_source {
 	const char *(*get)(void *ctx, const char *name);
 	/* The whole file into `text`, NUL-terminated. 0 or a negative errno; -EFBIG when it does
-	 * not fit. */
+	 * not fit, -EILSEQ when it has a NUL byte inside. */
 	int (*read_file)(void *ctx, const char *path, char *text, size_t size);
 	void *ctx;
 };

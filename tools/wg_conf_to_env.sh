@@ -2,10 +2,15 @@
 # SPDX-License-Identifier: MIT
 # Turns a wg-quick style file into lines that the shell evaluates to wg-tinyproxy's variables:
 #
-#	eval "$(tools/wg_conf_to_env.sh wg0.conf)" && LOCAL_PORT=... TARGET_HOST=... wg-tinyproxy
+#	vars=$(tools/wg_conf_to_env.sh wg0.conf) && eval "$vars" &&
+#		LOCAL_PORT=... TARGET_HOST=... TARGET_PORT=... wg-tinyproxy
 #
-# A mistake prints nothing to stdout and ends with status 1, so that nothing half is evaluated.
-# What has no counterpart here (DNS, PostUp, Table, ...) is left out with a note on stderr.
+# A mistake prints nothing to stdout and ends with status 1, so that nothing half is evaluated. The
+# variable in between makes the shell see that status: an eval of nothing succeeds.
+#
+# An optional value that the file lacks is unset, or off: what an earlier file left in the
+# environment must not stay. What has no counterpart here (DNS, PostUp, Table, ...) is left out with
+# a note on stderr. Notes and mistakes repeat nothing that could be a key in the wrong place.
 set -eu
 
 [ $# -eq 1 ] || {
@@ -32,6 +37,16 @@ function emit(name,    text) {
 	print "export " name "='\''" text "'\''"
 }
 
+function emit_optional(name) {
+	if (name in value) emit(name)
+	else print "unset " name
+}
+
+# What may be repeated of an address: nothing of another shape, or longer than IPv6 and its prefix.
+function shown(item) {
+	return item ~ /^[0-9A-Fa-f:.\/]+$/ && length(item) <= 43 ? ": " item : ""
+}
+
 # Appends the items of a list, which may go over several lines of the file.
 function add_items(name, list,    items, count, i, item) {
 	count = split(list, items, ",")
@@ -39,7 +54,7 @@ function add_items(name, list,    items, count, i, item) {
 		item = trim(items[i])
 		if (item == "") continue
 		if (name == "WG_ADDRESS" && (item ~ /:/ ? v6++ : v4++) > 0) {
-			say("note: a second address of its family is left out: " item)
+			say("note: a second address of its family is left out" shown(item))
 			continue
 		}
 		if (name in value) value[name] = value[name] "," item
@@ -48,6 +63,8 @@ function add_items(name, list,    items, count, i, item) {
 }
 
 BEGIN {
+	name_max = 20	# of the names that wg-quick knows, the longest has 19 letters; a key has 43
+	value["WG_KEEPALIVE"] = "off"	# what wg-quick takes a file without one for
 	names["interface privatekey"] = "WG_PRIVATE_KEY"
 	names["interface address"] = "WG_ADDRESS"
 	names["interface mtu"] = "WG_MTU"
@@ -70,15 +87,16 @@ line == "" || line ~ /^;/ { next }
 line ~ /^\[.*\]$/ {
 	section = tolower(trim(substr(line, 2, length(line) - 2)))
 	if (section == "peer" && ++peers == 2) mistake("a second [Peer]; wg-tinyproxy has one")
-	if (section != "peer" && section != "interface") say("note: section left out: " line)
+	if (section != "peer" && section != "interface") say("note: an unknown section is left out")
 	next
 }
 
 {
 	equals = index(line, "=")
 	key = trim(substr(line, 1, equals - 1))
-	# Not repeated: behind a forgotten "=" stands a key, whose padding is the first one found.
-	if (key !~ /^[A-Za-z0-9]+$/) {
+	# Not repeated: it is a key where a "=" was forgotten or a line wrapped, for then the first "="
+	# found is the padding.
+	if (key !~ /^[A-Za-z0-9]+$/ || length(key) > name_max) {
 		mistake("neither a section nor \"Key = value\"")
 		next
 	}
@@ -100,10 +118,10 @@ END {
 	if (mistakes > 0) exit 1
 	emit("WG_PRIVATE_KEY")
 	emit("WG_ADDRESS")
-	emit("WG_MTU")
-	emit("WG_LISTEN_PORT")
+	emit_optional("WG_MTU")
+	emit_optional("WG_LISTEN_PORT")
 	emit("WG_PUBLIC_KEY")
-	emit("WG_PRESHARED_KEY")
+	emit_optional("WG_PRESHARED_KEY")
 	emit("WG_ENDPOINT")
 	emit("WG_ALLOWED_IP")
 	emit("WG_KEEPALIVE")

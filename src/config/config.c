@@ -4,6 +4,7 @@
 #include "rules.h"
 #include "variable.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,13 +31,14 @@
  * one, usually ends in a newline that nobody sees.
  *
  * Secrets: every buffer that has held a value is wiped. A mistake repeats the part of the value
- * that is at fault, except for the keys' variables and for anything that would pass as a key
- * (somebody has mixed up two variables); of <NAME>_FILE the path is not repeated either, since
- * people put the key itself there.
+ * that is at fault, except for the keys' variables and for anything that may have a key inside
+ * (somebody has mixed up two variables, or the quotes); of <NAME>_FILE the path is not repeated
+ * either, since people put the key itself there.
  */
 enum {
 	VALUE_MAX = 4096, /* bytes of a value, the final NUL included */
 	QUOTED_MAX = 64,  /* bytes of a value that a mistake repeats */
+	KEY_DIGITS = 43,  /* of base64, without the padding */
 };
 
 static const char too_long[] = "is too long";
@@ -53,20 +55,21 @@ void error_add(struct config_errors *errors, const char *format, ...)
 	va_end(args);
 }
 
-static bool may_repeat(const struct variable *variable, const char *text)
+/* A run of base64 digits as long as a key, which a key's 64 hex digits are as well. */
+static bool may_hold_key(const char *text)
 {
-	uint8_t key[CONFIG_KEY_LEN];
-	bool is_key = config_parse_key(key, text);
+	size_t run = 0;
 
-	explicit_bzero(key, sizeof(key));
-	return !is_key && !variable_is_key(variable);
+	for (; *text != '\0' && run < KEY_DIGITS; text++)
+		run = isalnum((unsigned char)*text) || *text == '+' || *text == '/' ? run + 1 : 0;
+	return run == KEY_DIGITS;
 }
 
 /* A mistake in the value `text`, which lies in variable->name or in its file. */
 static void value_error(struct config_errors *errors, const struct variable *variable,
 			const char *text, const char *wrong)
 {
-	if (may_repeat(variable, text))
+	if (!variable_is_key(variable) && !may_hold_key(text))
 		error_add(errors, "%s \"%.*s%s\" %s; accepted: %s", variable->name, QUOTED_MAX,
 			  text, strlen(text) > QUOTED_MAX ? "..." : "", wrong, variable->accepted);
 	else
@@ -91,6 +94,18 @@ static void parse_value(struct config *config, const struct variable *variable, 
 		value_error(errors, variable, part, wrong);
 }
 
+/* What is wrong with a file that was read with this result, or for 0 with what it holds. */
+static void file_error(struct config_errors *errors, const struct variable *variable, int error)
+{
+	const char *wrong = error == 0	       ? "is empty"
+			    : error == -EILSEQ ? "has a NUL byte inside"
+					       : "cannot be read: ";
+
+	error_add(errors, "%s_FILE names a file that %s%s; accepted: the path of a file with %s",
+		  variable->name, wrong, error == 0 || error == -EILSEQ ? "" : strerror(-error),
+		  variable->accepted);
+}
+
 /* True when <NAME>_FILE is set: then `value` is filled, or the mistake is noted and it is empty. */
 static bool read_key_file(const struct variable *variable, const struct config_source *source,
 			  char value[static VALUE_MAX], struct config_errors *errors)
@@ -106,9 +121,7 @@ static bool read_key_file(const struct variable *variable, const struct config_s
 	error = source->read_file(source->ctx, path, value, VALUE_MAX);
 	if (error == 0 && value[strspn(value, " \t\r\n")] != '\0')
 		return true;
-	error_add(errors, "%s names a file that %s%s; accepted: the path of a file with %s", name,
-		  error == 0 ? "is empty" : "cannot be read: ", error == 0 ? "" : strerror(-error),
-		  variable->accepted);
+	file_error(errors, variable, error);
 	value[0] = '\0';
 	return true;
 }

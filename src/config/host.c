@@ -7,6 +7,7 @@
 #include <string.h>
 
 static const char not_a_host[] = "is neither an address nor a host name";
+static const char not_unicast[] = "is not a unicast address";
 
 char *text_trim(char *text)
 {
@@ -34,14 +35,21 @@ static bool parse_ip(struct addr *addr, const char *text)
 	return addr_parse(addr, text) && !is_mapped(addr);
 }
 
-/* 224.0.0.0/4 and ff00::/8; "unspecified" is all zero. */
-static bool is_unicast(const struct addr *addr)
+bool addr_unspecified(const struct addr *addr)
 {
-	static const uint8_t unspecified[16];
+	static const uint8_t zero[16];
 
-	if (memcmp(addr->ip, unspecified, sizeof(unspecified)) == 0)
-		return false;
-	return addr->family == ADDR_V4 ? addr->ip[0] < 224 : addr->ip[0] != 0xff;
+	return addr->family != ADDR_NONE && memcmp(addr->ip, zero, sizeof(zero)) == 0;
+}
+
+/* Multicast (RFC 5771, section 3; RFC 4291, section 2.7) and broadcast (RFC 919, section 7). */
+static bool is_group(const struct addr *addr)
+{
+	static const uint8_t broadcast[4] = {255, 255, 255, 255};
+
+	if (addr->family == ADDR_V6)
+		return addr->ip[0] == 0xff;
+	return addr->ip[0] >> 4 == 14 || memcmp(addr->ip, broadcast, sizeof(broadcast)) == 0;
 }
 
 /* "10.0.0.2/24" as wg-quick files have it: the prefix says nothing to a single address. */
@@ -52,8 +60,8 @@ static const char *parse_inner_address(struct addr *addr, char *text)
 	if (!cidr_parse(&cidr, text))
 		return "is not an address";
 	text[strcspn(text, "/")] = '\0';
-	if (!parse_ip(addr, text) || !is_unicast(addr))
-		return "is not a unicast address";
+	if (!parse_ip(addr, text) || is_group(addr) || addr_unspecified(addr))
+		return not_unicast;
 	return NULL;
 }
 
@@ -127,41 +135,43 @@ static bool name_valid(const char *name)
 	return !numeric;
 }
 
-/* "[fd00::1]" -> "fd00::1", in place; NULL when brackets hold anything but IPv6. */
-static char *strip_brackets(char *text)
+/* "[fd00::1]" -> "fd00::1", in place; false when brackets hold anything but IPv6. */
+static bool strip_brackets(char **text)
 {
-	size_t len = strlen(text);
+	size_t len = strlen(*text);
 
-	if (text[0] != '[')
-		return text;
-	if (text[len - 1] != ']' || strchr(text, ':') == NULL)
-		return NULL;
-	text[len - 1] = '\0';
-	return text + 1;
+	if ((*text)[0] != '[')
+		return true;
+	if ((*text)[len - 1] != ']' || strchr(*text, ':') == NULL)
+		return false;
+	(*text)[len - 1] = '\0';
+	++*text;
+	return true;
 }
 
-/* Sets all of `host` but the port. */
-static bool set_host(struct config_host *host, char *text)
+/* Sets all of `host` but the port. NULL, or what is wrong with the text. */
+static const char *set_host(struct config_host *host, char **text)
 {
 	struct addr addr;
 
-	text = strip_brackets(text);
-	if (text == NULL || strlen(text) >= sizeof(host->name))
-		return false;
-	if (!parse_ip(&addr, text)) {
-		if (!name_valid(text))
-			return false;
+	if (!strip_brackets(text) || strlen(*text) >= sizeof(host->name))
+		return not_a_host;
+	if (!parse_ip(&addr, *text)) {
+		if (!name_valid(*text))
+			return not_a_host;
 		memset(&addr, 0, sizeof(addr));
 	}
+	if (is_group(&addr))
+		return not_unicast;
 	addr.port = host->addr.port;
 	host->addr = addr;
-	memcpy(host->name, text, strlen(text) + 1);
-	return true;
+	memcpy(host->name, *text, strlen(*text) + 1);
+	return NULL;
 }
 
 const char *parse_host(struct config *config, const struct variable *variable, char **text)
 {
-	return set_host(variable_field(config, variable), *text) ? NULL : not_a_host;
+	return set_host(variable_field(config, variable), text);
 }
 
 static bool parse_port(uint16_t *port, const char *text)
@@ -179,6 +189,7 @@ const char *parse_endpoint(struct config *config, const struct variable *variabl
 {
 	struct config_host *host = variable_field(config, variable);
 	char *colon = strrchr(*text, ':');
+	const char *wrong;
 
 	if (colon == NULL)
 		return "has no port";
@@ -188,14 +199,15 @@ const char *parse_endpoint(struct config *config, const struct variable *variabl
 	if ((*text)[0] != '[' && strchr(*text, ':') != colon)
 		return "is IPv6 without brackets";
 	*colon = '\0';
-	return set_host(host, *text) ? NULL : not_a_host;
+	wrong = set_host(host, text);
+	return wrong == NULL && addr_unspecified(&host->addr) ? not_unicast : wrong;
 }
 
 const char *parse_addr(struct config *config, const struct variable *variable, char **text)
 {
-	char *bare = strip_brackets(*text);
+	struct addr *addr = variable_field(config, variable);
 
-	if (bare == NULL || !parse_ip(variable_field(config, variable), bare))
+	if (!strip_brackets(text) || !parse_ip(addr, *text))
 		return "is not an address";
-	return NULL;
+	return is_group(addr) ? not_unicast : NULL;
 }

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "rules.h"
 
+#include "variable.h"
+
+#include <string.h>
+
 enum { IPV6_MTU_MIN = 1280 }; /* RFC 8200, section 5 */
 
 static bool address_has(const struct config *config, uint8_t family)
@@ -42,23 +46,49 @@ static void check_mtu(const struct config *config, struct config_errors *errors)
 			  config->mtu, where, IPV6_MTU_MIN);
 }
 
+static bool is_own(const struct config *config, const struct addr *addr)
+{
+	for (size_t i = 0; i < config->address_count; i++) {
+		const struct addr *own = &config->address[i];
+
+		if (own->family == addr->family && memcmp(own->ip, addr->ip, sizeof(own->ip)) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A family is of use when both ends of the tunnel have it. */
+static void check_families(const struct config *config, struct config_errors *errors)
+{
+	bool known = config->address_count > 0 && config->allowed_count > 0;
+	bool v4 = address_has(config, ADDR_V4), v6 = address_has(config, ADDR_V6);
+
+	if (known && !(v4 && allowed_has(config, ADDR_V4)) && !(v6 && allowed_has(config, ADDR_V6)))
+		error_add(errors,
+			  "WG_ALLOWED_IP has no CIDR of the family of WG_ADDRESS; accepted: at "
+			  "least one of %s",
+			  v4 ? "IPv4" : "IPv6");
+}
+
 /* In ingress a target given by address is reached through the tunnel or not at all. */
 static void check_ingress_target(const struct config *config, struct config_errors *errors)
 {
-	const struct config_host *target = &config->target;
+	const struct addr *addr = &config->target.addr;
+	const char *wrong = NULL;
 
-	if (target->addr.family == ADDR_NONE)
-		return;
-	if (config->allowed_count > 0 && !allowed_contains(config, &target->addr))
+	if (addr_unspecified(addr))
+		wrong = "is not a unicast address";
+	else if (is_own(config, addr))
+		wrong = "is our own WG_ADDRESS";
+	else if (config->allowed_count > 0 && !allowed_contains(config, addr))
+		wrong = "is outside WG_ALLOWED_IP";
+	else if (config->address_count > 0 && !address_has(config, addr->family))
+		wrong = "is of a family that WG_ADDRESS has no address of";
+	if (wrong != NULL)
 		error_add(errors,
-			  "TARGET_HOST \"%.64s\" is outside WG_ALLOWED_IP; accepted in ingress "
-			  "mode: a host name or an address inside it",
-			  target->name);
-	if (config->address_count > 0 && !address_has(config, target->addr.family))
-		error_add(errors,
-			  "TARGET_HOST \"%.64s\" is of a family that WG_ADDRESS has no address of; "
-			  "accepted in ingress mode: a host name or an address of its families",
-			  target->name);
+			  "TARGET_HOST \"%.64s\" %s; accepted in ingress mode: a host name, or an "
+			  "address inside WG_ALLOWED_IP and of a family of WG_ADDRESS",
+			  config->target.name, wrong);
 }
 
 /* In egress the two ports are on different sides. */
@@ -74,8 +104,11 @@ static void check_ingress_ports(const struct config *config, struct config_error
 void rules_check(const struct config *config, struct config_errors *errors)
 {
 	check_mtu(config, errors);
-	if (config->mode == CONFIG_INGRESS) {
-		check_ingress_target(config, errors);
+	if (config->mode == CONFIG_INGRESS)
 		check_ingress_ports(config, errors);
-	}
+	/* The families of such a target are judged with it. */
+	if (config->mode == CONFIG_INGRESS && config->target.addr.family != ADDR_NONE)
+		check_ingress_target(config, errors);
+	else
+		check_families(config, errors);
 }

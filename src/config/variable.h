@@ -43,5 +43,8 @@ variable_parse parse_word, parse_text, parse_addr, parse_host, parse_endpoint;
 /* These two fill a list and its count. */
 variable_parse parse_address, parse_allowed;
 
+/* 0.0.0.0 or ::, by which a host means itself. */
+bool addr_unspecified(const struct addr *addr);
+
 /* Cuts white space off both ends, in place. */
 char *text_trim(char *text);

@@ -31,6 +31,8 @@ int read_all(int fd, char *text, size_t size)
 	}
 	if (len == size)
 		return -EFBIG;
+	if (memchr(text, '\0', len) != NULL)
+		return -EILSEQ;
 	text[len] = '\0';
 	return 0;
 }

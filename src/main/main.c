@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "cli.h"
 
+#include "aead.h"
 #include "base/log.h"
 #include "crypto.h"
 #include "proxy.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -29,7 +29,8 @@
  *
  * Exit status: 0 after a clean drain and for commands that worked, 1 when something failed at run
  * time, 2 for a bad configuration or bad usage. An orchestrator may restart after 1; after 2 that
- * is of no use.
+ * is of no use. So all that a start refuses of the configuration alone is found by read_config(),
+ * which --check shares with it; what fails later has failed at run time.
  */
 static const char usage[] =
 	"usage: wg-tinyproxy [--check | --help | --version | genkey | pubkey]\n";
@@ -64,13 +65,55 @@ static int show_version(void)
 	return finish_output();
 }
 
-/* The one mistake that takes cryptography to find: somebody has pasted the wrong public key. */
+/* Somebody has pasted the wrong public key. */
 static bool is_own_peer(const struct config *config)
 {
 	uint8_t own[CONFIG_KEY_LEN];
 
 	crypto_public_key(own, config->private_key);
 	return crypto_equal(own, config->public_key, sizeof(own));
+}
+
+/*
+ * Such a point gives the same secret with every private key (RFC 7748, section 6.1). All zero is
+ * one, too, but means here that the key was missing or wrong.
+ */
+static bool is_low_order_peer(const struct config *config)
+{
+	uint8_t shared[CONFIG_KEY_LEN];
+	bool usable = crypto_dh(shared, config->private_key, config->public_key);
+
+	crypto_wipe(shared, sizeof(shared));
+	return !usable && !crypto_is_zero(config->public_key, sizeof(config->public_key));
+}
+
+/* The mistakes that take cryptography to find. */
+static bool judge_peer(const struct config *config)
+{
+	const char *wrong = is_own_peer(config)		? "is that of our own WG_PRIVATE_KEY"
+			    : is_low_order_peer(config) ? "is a point of low order, no key"
+							: NULL;
+
+	if (wrong != NULL)
+		log_error("WG_PUBLIC_KEY %s; accepted: the server's", wrong);
+	return wrong == NULL;
+}
+
+/* Which engines there are is a matter of the build and the CPU. No name: too long, and told. */
+static bool judge_engine(const struct config *config)
+{
+	char names[128] = "auto";
+	size_t len = strlen(names);
+	const char *name;
+
+	if (config->aead_engine[0] == '\0' || aead_init(config->aead_engine) != NULL)
+		return true;
+	for (size_t i = 0; (name = aead_engine_name(i)) != NULL && len < sizeof(names); i++)
+		len += (size_t)snprintf(names + len, sizeof(names) - len, ", %s", name);
+	log_error("AEAD_ENGINE \"%s\" names no engine that works here; accepted, as far as the "
+		  "CPU has them: %s",
+		  config->aead_engine, names);
+	return false;
 }
 
 /* False, with every mistake logged, when the configuration is wrong. */
@@ -82,12 +125,8 @@ static bool read_config(struct config *config)
 	environment_wipe_keys();
 	for (size_t i = 0; i < errors.count && i < CONFIG_ERRORS_MAX; i++)
 		log_error("%s", errors.line[i]);
-	if (is_own_peer(config)) {
-		log_error(
-			"WG_PUBLIC_KEY is that of our own WG_PRIVATE_KEY; accepted: the server's");
-		ok = false;
-	}
-	return ok;
+	ok = judge_peer(config) && ok;
+	return judge_engine(config) && ok;
 }
 
 static int print_summary(struct config *config)
@@ -105,14 +144,7 @@ static int print_summary(struct config *config)
 static int run_proxy(struct config *config)
 {
 	log_set_level(config->log_level);
-	switch (proxy_run(config)) {
-	case 0:
-		return 0;
-	case -EINVAL:
-		return EXIT_CONFIG;
-	default:
-		return EXIT_RUNTIME;
-	}
+	return proxy_run(config) == 0 ? 0 : EXIT_RUNTIME;
 }
 
 /* The configuration lives in memory for secrets while `action` works with it. */

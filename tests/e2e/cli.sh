@@ -80,6 +80,26 @@ report check_with_a_hex_key_in_ingress
 call "${base[@]}" WG_PUBLIC_KEY="$(echo "$private" | wg pubkey)" "$program" --check
 [[ $status -eq 2 ]] && grep -q 'WG_PUBLIC_KEY is that of our own WG_PRIVATE_KEY' "$dir/err"
 report our_own_public_key_is_a_mistake
+zero=${private_hex//?/0}
+for low_order in "$zero" "01${zero:2}" \
+	e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800 \
+	ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f; do
+	call "${base[@]}" WG_PUBLIC_KEY=$low_order WG_MTU=1 "$program" --check
+	[[ $status -eq 2 && $(wc -l <"$dir/err") -eq 2 ]] && grep -q '\(^\| \)WG_PUBLIC_KEY is .*; accepted: ' "$dir/err"
+	report "low_order_public_key_${low_order:0:4}_is_a_mistake"
+done
+call "${base[@]}" WG_PUBLIC_KEY= "$program" --check
+[[ $status -eq 2 && $(wc -l <"$dir/err") -eq 1 ]]
+report missing_public_key_is_one_mistake
+call "${base[@]}" AEAD_ENGINE=avx WG_MTU=1 "$program" --check
+[[ $status -eq 2 && $(wc -l <"$dir/err") -eq 2 ]] && grep -q 'WG_MTU' "$dir/err" &&
+	grep -q 'AEAD_ENGINE "avx" .*accepted.* auto, .*libsodium$' "$dir/err"
+report unknown_aead_engine_is_a_mistake_with_the_others
+call "${base[@]}" AEAD_ENGINE="${private_hex:0:32}" "$program" --check
+[[ $status -eq 2 && $(wc -l <"$dir/err") -eq 1 ]]
+report overlong_aead_engine_is_one_mistake
+call "${base[@]}" AEAD_ENGINE=libsodium "$program" --check
+report known_aead_engine_is_none
 
 # ---- keys in files
 
@@ -99,6 +119,10 @@ report folder_as_key_file_is_named
 call "${base[@]}" WG_PRESHARED_KEY= WG_PRESHARED_KEY_FILE=/dev/zero "$program" --check
 [[ $status -eq 2 ]] && grep -q 'WG_PRESHARED_KEY_FILE .*too large' "$dir/err"
 report endless_key_file_is_named
+printf '%s\n\0%s\n' "$private" "$private" >"$dir/nul"
+call "${base[@]}" WG_PRIVATE_KEY= WG_PRIVATE_KEY_FILE="$dir/nul" "$program" --check
+[[ $status -eq 2 ]] && grep -q 'WG_PRIVATE_KEY_FILE .*NUL byte' "$dir/err" && no_secret "$dir/err"
+report key_file_with_a_nul_byte_is_named
 
 # ---- genkey, pubkey
 
@@ -117,6 +141,10 @@ for input in "" "$private x" "${private%=}" "x$private"; do
 	[[ $status -eq 1 && ! -s $dir/out ]] && no_secret "$dir/err"
 	report "pubkey_refuses_${#input}_bytes_that_are_no_key"
 done
+"$program" pubkey <"$dir/nul" >"$dir/out" 2>"$dir/err"
+status=$?
+[[ $status -eq 1 && ! -s $dir/out ]]
+report pubkey_refuses_a_nul_byte
 "$program" genkey >/dev/full 2>"$dir/err"
 status=$?
 [[ $status -eq 1 ]]
@@ -132,6 +160,10 @@ all_wrong=(WG_PRIVATE_KEY="x$private" WG_PRESHARED_KEY="$preshared=" WG_PUBLIC_K
 call "${base[@]}" "${all_wrong[@]}" "$program"
 [[ $status -eq 2 && $(wc -l <"$dir/err") -eq 7 ]] && no_secret "$dir/out" "$dir/err"
 report mistakes_repeat_no_secret
+inside_text=(WG_ALLOWED_IP="10.0.0.0/8,$private/32" LOCAL_PORT="'$private'" TARGET_HOST="${private%=}" WG_MTU="$private_hex=")
+call "${base[@]}" "${inside_text[@]}" "$program"
+[[ $status -eq 2 && $(wc -l <"$dir/err") -eq 4 ]] && ! grep -qF -e "${private%=}" -e "$private_hex" "$dir/err"
+report mistakes_repeat_no_secret_inside_other_text
 
 # ---- the running program
 
@@ -157,6 +189,11 @@ stop() {
 	wait "$pid"
 	status=$? pid=
 }
+
+# bind(2) says EINVAL of a link-local address without its zone: no status of configuration any more.
+call "${base[@]}" PROXY_MODE=ingress TARGET_HOST=name.example LISTEN_ADDR=fe80::1 "$program"
+[[ $status -eq 1 ]] && grep -q 'cannot listen on LOCAL_PORT' "$dir/err"
+report start_that_fails_is_1
 
 start LOG_LEVEL=debug DRAIN_TIMEOUT=0 >"$dir/out" 2>"$dir/err"
 kill -0 "$pid"

@@ -69,7 +69,7 @@ report the_first_address_of_each_family_is_taken
 
 convert "[Interface]\nDNS = 1.1.1.1\nPostUp = touch $dir/ran\nTable = off\n[Peer]\nPublicKey = $public\n"
 report unknown_keys_do_not_end_it
-[[ $(grep -c 'left out: \(DNS\|PostUp\|Table\)$' "$dir/err") == 3 && $(wc -l <"$dir/out") == 1 ]]
+[[ $(grep -c 'left out: \(DNS\|PostUp\|Table\)$' "$dir/err") == 3 && $(grep -c '^export' "$dir/out") == 2 ]]
 report unknown_keys_are_noted_and_left_out
 
 # Values that would be a command if the quoting were wrong.
@@ -94,6 +94,34 @@ convert "[Peer]\nPublicKey $private\n" || status=$?
 refused 'line 2' && ! grep -q "$private" "$dir/err"
 report a_line_that_is_nothing_is_refused_and_not_repeated
 
+# A key without "+" and "/" looks like a name, and as one with a value when its line was wrapped.
+lonely=cGhpc2lzbm90YWtleWJ1dGxvb2tzbGlrZW9uZTEyMzQ=
+status=0
+convert "[Interface]\nPrivateKey =\n$lonely\n[Peer]\nPublicKey = $public\n" || status=$?
+refused 'line 3' && ! grep -q "${lonely%=}" "$dir/err"
+report a_key_on_a_line_of_its_own_is_refused_and_not_repeated
+
+convert "[$private]\n[Peer]\nPublicKey = $public\n[$lonely]\nPublicKey = x\n"
+[[ $(grep -c 'section' "$dir/err") == 2 && $(value WG_PUBLIC_KEY) == "$public" ]] &&
+	! grep -q -e "$private" -e "$lonely" "$dir/err"
+report unknown_sections_are_noted_and_not_repeated
+
+convert "[Interface]\nAddress = 10.0.0.2, $private\nAddress = $(printf %064d 1)\n[Peer]\n"
+[[ $(grep -c 'a second address of its family is left out$' "$dir/err") == 2 ]]
+report a_key_as_an_address_is_not_repeated
+
+# What an earlier file has left in the environment.
+stale=(WG_PRESHARED_KEY=stale WG_LISTEN_PORT=1 WG_MTU=1 WG_KEEPALIVE=1)
+convert "[Interface]\nPrivateKey = $private\nMTU =\n[Peer]\nPublicKey = $public\n"
+left=$(env -i "${stale[@]}" sh -c 'eval "$(cat "$1")"; env' sh "$dir/out" | grep '^WG_' | sort | paste -sd' ')
+[[ $left == "WG_KEEPALIVE=off WG_PRIVATE_KEY=$private WG_PUBLIC_KEY=$public" ]]
+report optional_values_that_the_file_lacks_do_not_stay
+
+printf '[Interface]\n' >"$dir/bad.conf"
+! sh -c 'vars=$(tools/wg_conf_to_env.sh "$1") && eval "$vars" && echo went on' sh "$dir/bad.conf" \
+	>"$dir/out" 2>"$dir/err" && [[ ! -s $dir/out ]]
+report the_documented_call_stops_after_a_mistake
+
 status=0
 tools/wg_conf_to_env.sh "$dir/missing.conf" >"$dir/out" 2>"$dir/err" || status=$?
 refused 'missing.conf'
@@ -114,7 +142,7 @@ tools/wg_conf_to_env.sh "$dir/a=b.conf" >"$dir/out" 2>"$dir/err" && grep -q WG_P
 report file_name_with_an_equals_sign
 
 convert "$plain"
-env -i sh -c 'set -e; conf=$(tools/wg_conf_to_env.sh "$1"); eval "$conf"
+env -i sh -c 'vars=$(tools/wg_conf_to_env.sh "$1") && eval "$vars" || exit
 	export LOCAL_PORT=8080 TARGET_HOST=localhost TARGET_PORT=80; "$2" --check' \
 	sh "$dir/wg0.conf" "$program" >"$dir/out" 2>"$dir/err"
 report wg_tinyproxy_accepts_the_result

@@ -189,10 +189,15 @@ Test(config, good_values_are_accepted)
 		{"WG_MTU", "9000"},
 		{"PROXY_MODE", "ingress"},
 		{"LISTEN_ADDR", "::1"},
+		{"LISTEN_ADDR", "::"},
+		{"LISTEN_ADDR", "0.0.0.0"},
 		{"TARGET_HOST", "[fd00::1]"},
 		{"TARGET_HOST", "my_service.default.svc.cluster.local"},
 		{"TARGET_HOST", "3com"},
-		{"HEALTH_PORT", "8080"}, /* egress: LOCAL_PORT is in the tunnel */
+		{"TARGET_HOST", "0.0.0.0"}, /* egress: the host itself */
+		{"TARGET_HOST", "::"},
+		{"TARGET_HOST", "240.0.0.1"}, /* reserved, and in use as private space */
+		{"HEALTH_PORT", "8080"},      /* egress: LOCAL_PORT is in the tunnel */
 		{"MAX_CONNECTIONS", "1"},
 		{"MEMORY_LIMIT", "8M"},
 		{"MEMORY_LIMIT", "8388608"},
@@ -214,9 +219,6 @@ Test(config, bad_values_are_refused_and_repeated)
 {
 	static const struct entry bad[] = {
 		{"WG_ADDRESS", "10.0.0.2/33"},
-		{"WG_ADDRESS", "0.0.0.0"},
-		{"WG_ADDRESS", "224.0.0.1"},
-		{"WG_ADDRESS", "ff02::1"},
 		{"WG_ADDRESS", "::ffff:10.0.0.2"},
 		{"WG_ADDRESS", "fe80::1%1"},
 		{"WG_ADDRESS", "host"},
@@ -277,6 +279,36 @@ Test(config, bad_values_are_refused_and_repeated)
 	}
 }
 
+Test(config, addresses_are_unicast)
+{
+	static const struct entry bad[] = {
+		{"WG_ADDRESS", "0.0.0.0"},
+		{"WG_ADDRESS", "::"},
+		{"WG_ADDRESS", "224.0.0.1"},
+		{"WG_ADDRESS", "255.255.255.255"},
+		{"WG_ADDRESS", "ff02::1"},
+		{"WG_ENDPOINT", "0.0.0.0:51820"},
+		{"WG_ENDPOINT", "[::]:51820"},
+		{"WG_ENDPOINT", "224.0.0.1:51820"},
+		{"WG_ENDPOINT", "255.255.255.255:51820"},
+		{"WG_ENDPOINT", "[ff02::1]:51820"},
+		{"LISTEN_ADDR", "224.0.0.1"},
+		{"LISTEN_ADDR", "255.255.255.255"},
+		{"LISTEN_ADDR", "[ff02::1]"},
+		{"TARGET_HOST", "239.255.255.255"},
+		{"TARGET_HOST", "255.255.255.255"},
+		{"TARGET_HOST", "ff02::1"},
+	};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		required_only();
+		set(bad[i].name, bad[i].value);
+		expect_mistake(bad[i].name, "\" is not a unicast address");
+	}
+	set("TARGET_HOST", "[ff02::1]");
+	expect_mistake("TARGET_HOST", "\"ff02::1\"");
+}
+
 Test(config, a_list_names_the_item_at_fault)
 {
 	set("WG_ALLOWED_IP", "10.0.0.0/24, 10.0.1.0/40 ,10.0.2.0/24");
@@ -334,7 +366,14 @@ Test(config, the_longest_host_name_fits)
 	name[63] = '.';
 	name[CONFIG_HOST_MAX - 1] = 'a';
 	name[CONFIG_HOST_MAX] = '\0';
-	expect_mistake("TARGET_HOST", "...\" is neither");
+	expect_mistake("TARGET_HOST", "host name");
+}
+
+Test(config, a_long_value_is_repeated_in_part)
+{
+	set("TARGET_HOST", "-a.name-of.sixty-four-characters.none-of-them-part.of-such.a-run" /* */
+			   ".as-a-key-is");
+	expect_mistake("TARGET_HOST", "of-such.a-run...\" is neither");
 }
 
 Test(config, ipv6_inside_needs_its_mtu)
@@ -358,7 +397,44 @@ Test(config, ingress_target_must_be_reachable_inside)
 	set("TARGET_HOST", "fd00::1");
 	set("WG_ALLOWED_IP", "fd00::/64");
 	expect_mistake("TARGET_HOST", "family");
+	set("WG_ADDRESS", "10.0.0.2, fd00::2");
+	expect_valid();
 	set("TARGET_HOST", "name.example"); /* judged when it is resolved */
+	expect_valid();
+}
+
+Test(config, ingress_target_is_somebody_else)
+{
+	set("PROXY_MODE", "ingress");
+	set("WG_ALLOWED_IP", "0.0.0.0/0, ::/0");
+	set("WG_ADDRESS", "10.0.0.2/24, fd00::2/64");
+	set("TARGET_HOST", "10.0.0.2");
+	expect_mistake("TARGET_HOST", "\"10.0.0.2\" is our own WG_ADDRESS");
+	set("TARGET_HOST", "[fd00::2]");
+	expect_mistake("TARGET_HOST", "\"fd00::2\" is our own WG_ADDRESS");
+	set("TARGET_HOST", "0.0.0.0");
+	expect_mistake("TARGET_HOST", "\"0.0.0.0\" is not a unicast address");
+	set("TARGET_HOST", "::");
+	expect_mistake("TARGET_HOST", "\"::\" is not a unicast address");
+	set("TARGET_HOST", "10.0.0.3");
+	expect_valid();
+}
+
+Test(config, one_family_must_be_on_both_sides)
+{
+	set("WG_ALLOWED_IP", "fd00::/64");
+	expect_mistake("WG_ALLOWED_IP", "no CIDR of the family of WG_ADDRESS; accepted: at least "
+					"one of IPv4");
+	set("PROXY_MODE", "ingress");
+	set("TARGET_HOST", "name.example");
+	expect_mistake("WG_ALLOWED_IP", "one of IPv4");
+	set("WG_ADDRESS", "fd00::2, 10.0.0.2");
+	expect_valid();
+	set("WG_ADDRESS", "fd00::2");
+	expect_valid();
+	set("WG_ALLOWED_IP", "10.0.0.0/24");
+	expect_mistake("WG_ALLOWED_IP", "one of IPv6");
+	set("WG_ALLOWED_IP", "10.0.0.0/24, ::/0");
 	expect_valid();
 }
 

@@ -10,10 +10,14 @@
 #define PUBLIC_KEY  "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="
 #define ZERO_KEY    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 #define SECRET_PART "lXXJte14tji3zlMNq"
+#define HEX_KEY	    "c809f3e5317e9575c9b5ed78b638b7ce530dabe85ddab614220241801DDF0669"
+#define HEX_PART    "c9b5ed78b638b7ce"
 
 /* The world of these tests: the variables that a test looks at, and one file. */
 static const char *private_key, *private_key_file, *preshared_key, *public_key, *target_host;
+static const char *address, *allowed_ip, *endpoint, *local_port;
 static const char *file_text;
+static int file_result;
 static struct config config;
 static struct config_errors errors;
 
@@ -22,11 +26,16 @@ static const char *get(void *ctx, const char *name)
 	const struct {
 		const char *name, *value;
 	} table[] = {
-		{"WG_PRIVATE_KEY", private_key},     {"WG_PRIVATE_KEY_FILE", private_key_file},
-		{"WG_PRESHARED_KEY", preshared_key}, {"WG_PUBLIC_KEY", public_key},
-		{"WG_ADDRESS", "10.0.0.2"},	     {"WG_ALLOWED_IP", "0.0.0.0/0"},
-		{"WG_ENDPOINT", "192.0.2.1:51820"},  {"LOCAL_PORT", "8080"},
-		{"TARGET_HOST", target_host},	     {"TARGET_PORT", "80"},
+		{"WG_PRIVATE_KEY", private_key},
+		{"WG_PRIVATE_KEY_FILE", private_key_file},
+		{"WG_PRESHARED_KEY", preshared_key},
+		{"WG_PUBLIC_KEY", public_key},
+		{"WG_ADDRESS", address},
+		{"WG_ALLOWED_IP", allowed_ip},
+		{"WG_ENDPOINT", endpoint},
+		{"LOCAL_PORT", local_port},
+		{"TARGET_HOST", target_host},
+		{"TARGET_PORT", "80"},
 	};
 
 	(void)ctx;
@@ -45,7 +54,7 @@ static int read_file(void *ctx, const char *path, char *text, size_t size)
 	if (strlen(file_text) >= size)
 		return -EFBIG;
 	memcpy(text, file_text, strlen(file_text) + 1);
-	return 0;
+	return file_result;
 }
 
 static bool read_config(void)
@@ -59,6 +68,10 @@ static void set_up(void)
 {
 	private_key = PRIVATE_KEY;
 	public_key = PUBLIC_KEY;
+	address = "10.0.0.2";
+	allowed_ip = "0.0.0.0/0";
+	endpoint = "192.0.2.1:51820";
+	local_port = "8080";
 	target_host = "10.0.0.1";
 }
 
@@ -71,6 +84,7 @@ static void expect_mistake(const char *word)
 	cr_assert_eq(errors.count, 1, "%zu: %s; %s", errors.count, errors.line[0], errors.line[1]);
 	cr_expect_not_null(strstr(errors.line[0], word), "no \"%s\": %s", word, errors.line[0]);
 	cr_expect_null(strstr(errors.line[0], SECRET_PART), "%s", errors.line[0]);
+	cr_expect_null(strstr(errors.line[0], HEX_PART), "%s", errors.line[0]);
 }
 
 Test(config_key, base64_and_hex_agree)
@@ -112,6 +126,31 @@ Test(config_key, other_spellings_are_refused_and_leave_nothing)
 	}
 }
 
+/* Each byte in place of a digit: a digit's value arrives, anything else is refused. */
+Test(config_key, every_character_is_judged)
+{
+	static const char hex[] = "0123456789abcdefABCDEF";
+	static const char base64[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	char text[] = PRIVATE_KEY, hex_text[] = HEX_KEY, again[45];
+	uint8_t key[CONFIG_KEY_LEN];
+
+	for (int c = 1; c <= UINT8_MAX; c++) {
+		const char *at = strchr(hex, c);
+
+		hex_text[9] = text[8] = (char)c;
+		cr_expect_eq(config_parse_key(key, hex_text), at != NULL, "%d", c);
+		cr_expect(at == NULL || key[4] == 0x30 + (at - hex < 16 ? at - hex : at - hex - 6),
+			  "%d", c);
+		/* The first of four digits: the upper six bits of a byte. */
+		at = strchr(base64, c);
+		cr_expect_eq(config_parse_key(key, text), at != NULL, "%d", c);
+		cr_expect(at == NULL || key[6] >> 2 == at - base64, "%d", c);
+		if (at != NULL)
+			cr_expect_str_eq(config_format_key(key, again), text);
+	}
+}
+
 Test(config_key, a_file_gives_the_same_as_the_variable)
 {
 	char text[45];
@@ -148,6 +187,9 @@ Test(config_key, files_that_hold_no_key_are_named)
 	expect_mistake("cannot be read: File too large");
 	file_text = SECRET_PART;
 	expect_mistake("WG_PRIVATE_KEY is not a key");
+	file_text = PRIVATE_KEY;
+	file_result = -EILSEQ;
+	expect_mistake("WG_PRIVATE_KEY_FILE names a file that has a NUL byte inside; accepted");
 }
 
 Test(config_key, a_mistake_never_repeats_a_key)
@@ -163,6 +205,32 @@ Test(config_key, a_mistake_never_repeats_a_key)
 	public_key = PUBLIC_KEY;
 	target_host = PRIVATE_KEY;
 	expect_mistake("TARGET_HOST is neither");
+}
+
+Test(config_key, a_mistake_never_repeats_a_key_inside_other_text)
+{
+	allowed_ip = "10.0.0.0/8, " PRIVATE_KEY "/32";
+	expect_mistake("WG_ALLOWED_IP is not a CIDR");
+	allowed_ip = "0.0.0.0/0";
+	address = HEX_KEY "/32";
+	expect_mistake("WG_ADDRESS is not an address");
+	address = "10.0.0.2";
+	endpoint = "[" PRIVATE_KEY "]:51820";
+	expect_mistake("WG_ENDPOINT is neither");
+	endpoint = "192.0.2.1:" HEX_KEY;
+	expect_mistake("WG_ENDPOINT has a port that is not");
+	endpoint = "192.0.2.1:51820";
+	local_port = "'" PRIVATE_KEY "'";
+	expect_mistake("LOCAL_PORT is not a whole number");
+	local_port = "8080";
+	target_host = "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk"; /* its padding is missing */
+	expect_mistake("TARGET_HOST is neither");
+	target_host = "x " HEX_KEY;
+	expect_mistake("TARGET_HOST is neither");
+	/* One digit less is no key. */
+	target_host = "+" HEX_PART HEX_PART "lXXJte14t";
+	cr_expect_not(read_config());
+	cr_expect_not_null(strstr(errors.line[0], target_host), "%s", errors.line[0]);
 }
 
 Test(config_key, only_the_preshared_key_may_be_zero)
