@@ -16,7 +16,7 @@ struct iovec;
  * each family, one listener, any number of connections, ICMP echo. lwIP's types, callback rules
  * and global state stop here.
  *
- * Events are called from stack_input() and stack_turn() and only take note: an event handler must
+ * Events are called from stack_advance(), stack_input() and stack_turn() and only take note: an event handler must
  * not call into the stack (CHECKed). The work is done afterwards, in the owner's turn.
  */
 enum {
@@ -103,17 +103,21 @@ void stack_unlisten(struct stack *stack);
 struct stack_conn *stack_connect(struct stack *stack, const struct addr *to, void *user,
 				 int *error);
 
+/* Once at the head of a turn, before any other call: what is done in the turn is done at `now_ns`.
+ * Timers run here. */
+void stack_advance(struct stack *stack, uint64_t now_ns);
+
 /*
  * Takes an inner packet that has been authenticated and whose IP header has been checked against
  * its length. With `may_lend` a packet that must wait (out of order) keeps its buffer by
  * buf_hold(); otherwise it is copied.
  */
-void stack_input(struct stack *stack, const struct dgram *packet, bool may_lend, uint64_t now_ns);
+void stack_input(struct stack *stack, const struct dgram *packet, bool may_lend);
 
-/* Timers, then output of all that is due or was written. */
-void stack_turn(struct stack *stack, uint64_t now_ns);
+/* Output of all that is due or was written, and ended(). */
+void stack_turn(struct stack *stack);
 
-/* When stack_turn() next has something to do; UINT64_MAX: only after new input. */
+/* When stack_advance() or stack_turn() next has something to do; UINT64_MAX: only after new input. */
 uint64_t stack_deadline(const struct stack *stack);
 
 /*

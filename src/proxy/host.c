@@ -119,13 +119,18 @@ static void accepted(struct io_op *op, int result)
 {
 	struct proxy *proxy = list_entry(op, struct proxy, accept);
 
-	if (result >= 0)
+	if (result >= 0 && proxy->state >= PROXY_PARTING)
+		io_reset(&proxy->io, result);
+	else if (result >= 0)
 		relay_adopt(proxy->relay, result, NULL, NULL);
+	if (result >= 0)
+		proxy->accept_failing = false;
 	if (op->more || proxy->state >= PROXY_PARTING)
 		return;
-	if (result < 0)
-		log_warn("accepting connections failed: %s", strerror(-result));
-	proxy->accept_again_ns = proxy->now_ns + ACCEPT_PAUSE_MS * NS_PER_MS;
+	if (!proxy->accept_failing)
+		log_warn("accepting connections failed: %s; trying on", strerror(-result));
+	proxy->accept_failing = true;
+	proxy->accept_again_ns = io_now() + ACCEPT_PAUSE_MS * NS_PER_MS;
 }
 
 void host_accept_again(struct proxy *proxy)

@@ -37,7 +37,8 @@ struct proxy_host {
 /* A health probe on its way to the target; see probe.c. */
 struct probe {
 	struct proxy *proxy;
-	struct health_dial *dial; /* NULL: free */
+	struct health_dial *dial; /* NULL: nobody waits for it (any more) */
+	bool busy;		  /* on its way: the loop or the relay still has to answer */
 	struct io_op connect;
 	struct sockaddr_storage to;
 	int fd;
@@ -69,6 +70,7 @@ struct proxy {
 	struct io_op accept;
 	int listen_fd; /* ingress; -1 otherwise */
 	uint64_t accept_again_ns;
+	bool accept_failing; /* said in the log, until one is accepted */
 	struct probe probes[HEALTH_PROBERS_MAX];
 	char target_text[CONFIG_HOST_MAX + 8];
 };

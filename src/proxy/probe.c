@@ -18,7 +18,7 @@ static const char *not_ready(void *ctx)
 	return proxy->state == PROXY_RUNNING ? NULL : "draining";
 }
 
-/* The probe is over: `fd` is the prober's from now on when there was no error. */
+/* The probe is over: `fd` is the prober's from now on, if it waits and there was no error. */
 static void answer(struct probe *probe, int error)
 {
 	struct health_dial *dial = probe->dial;
@@ -26,9 +26,11 @@ static void answer(struct probe *probe, int error)
 
 	probe->dial = NULL;
 	probe->fd = -1;
-	if (error != 0 && fd >= 0)
+	probe->busy = false;
+	if ((error != 0 || dial == NULL) && fd >= 0)
 		io_close(&probe->proxy->io, fd);
-	health_dialled(dial, error == 0 ? fd : -1, error);
+	if (dial != NULL)
+		health_dialled(dial, error == 0 ? fd : -1, error);
 }
 
 static void connected(struct io_op *op, int result)
@@ -82,9 +84,9 @@ static void *dial(void *ctx, struct health_dial *request)
 	for (size_t i = 0; i < HEALTH_PROBERS_MAX; i++) {
 		struct probe *probe = &proxy->probes[i];
 
-		if (probe->dial != NULL)
+		if (probe->busy)
 			continue;
-		*probe = (struct probe){.proxy = proxy, .dial = request, .fd = -1};
+		*probe = (struct probe){.proxy = proxy, .dial = request, .busy = true, .fd = -1};
 		if (proxy->config->mode == CONFIG_INGRESS)
 			dial_tunnel(probe);
 		else
@@ -95,14 +97,19 @@ static void *dial(void *ctx, struct health_dial *request)
 	return NULL;
 }
 
-/* In ingress the relay's own time-out ends it. */
+/* The prober is told at once; a dial through the tunnel ends by the relay's own time-out. */
 static void cancel(void *ctx, void *handle)
 {
 	struct proxy *proxy = ctx;
 	struct probe *probe = handle;
+	struct health_dial *dial;
 
-	if (probe != NULL)
-		io_cancel(&proxy->io, &probe->connect);
+	if (probe == NULL || probe->dial == NULL)
+		return;
+	dial = probe->dial;
+	probe->dial = NULL;
+	io_cancel(&proxy->io, &probe->connect);
+	health_dialled(dial, -1, -ECANCELED);
 }
 
 static const char *target(void *ctx)

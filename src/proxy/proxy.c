@@ -209,12 +209,15 @@ static void part(struct proxy *proxy)
 		log_warn("%u connections are cut", open);
 	set_state(proxy, PROXY_PARTING, proxy->now_ns + PROXY_FAREWELL_MS * NS_PER_MS);
 	io_cancel(&proxy->io, &proxy->accept);
+	proxy->accept_again_ns = UINT64_MAX;
 	stack_unlisten(proxy->stack);
 	relay_abort_all(proxy->relay);
 }
 
 void proxy_stop(struct proxy *proxy)
 {
+	/* We are inside io_turn(), which may have slept for long: deadlines count from now. */
+	proxy->now_ns = io_now();
 	if (proxy->state == PROXY_DRAINING)
 		part(proxy);
 	if (proxy->state != PROXY_RUNNING)

@@ -81,7 +81,7 @@ static void receive(struct proxy *proxy)
 		wg_open(proxy->wg, dgrams, count, proxy->now_ns);
 		for (size_t i = 0; i < count; i++) {
 			if (dgrams[i].verdict == WG_DATA)
-				stack_input(proxy->stack, &dgrams[i], may_lend, proxy->now_ns);
+				stack_input(proxy->stack, &dgrams[i], may_lend);
 		}
 	}
 }
@@ -114,16 +114,17 @@ static void control(struct proxy *proxy)
 
 void turn_run(struct proxy *proxy)
 {
+	stack_advance(proxy->stack, proxy->now_ns);
 	receive(proxy);
-	seal_gathered(
-		proxy); /* what lwIP answered at once: before the trains take other messages */
+	/* What lwIP has answered at once, before the trains take other messages. */
+	seal_gathered(proxy);
 	control(proxy);
 	if (proxy->resolve != NULL)
 		resolve_turn(proxy->resolve, proxy->now_ns);
 	if (proxy->accept_again_ns <= proxy->now_ns)
 		host_accept_again(proxy);
 	relay_turn(proxy->relay, proxy->now_ns);
-	stack_turn(proxy->stack, proxy->now_ns);
+	stack_turn(proxy->stack);
 	seal_gathered(proxy);
 	if (proxy->health != NULL)
 		health_turn(proxy->health, proxy->now_ns);

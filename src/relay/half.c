@@ -77,12 +77,15 @@ static size_t queue_max(const struct relay *relay)
 	return share < QUEUE_MIN ? QUEUE_MIN : share > QUEUE_MAX ? QUEUE_MAX : share;
 }
 
-/* A receive that filled its limit wants a larger one; one that hardly did, the smallest. */
+/*
+ * A receive that filled its limit wants a larger one. One that did not has emptied the socket: the
+ * next may wait for long, and holds as little of the budget as it can.
+ */
 static void adapt_recv_limit(struct relay_conn *conn, uint32_t received)
 {
 	if (received == conn->recv.recv.limit && conn->recv_limit < RECV_LIMIT_MAX)
 		conn->recv_limit *= 4;
-	else if (received < conn->recv_limit / 8)
+	else if (received < conn->recv.recv.limit)
 		conn->recv_limit = RECV_LIMIT_MIN;
 }
 
@@ -126,14 +129,14 @@ static void start_recv(struct relay_conn *conn)
 		return;
 	if (limit > room - conn->to_tunnel.queue.len)
 		limit = (uint32_t)(room - conn->to_tunnel.queue.len);
-	if (!budget_take(relay->config.budget, queue_cost(limit))) {
-		/* feed_starved() has seen room for this much, if for no more. */
-		limit = limit < RECV_LIMIT_MIN ? limit : RECV_LIMIT_MIN;
-		if (!budget_take(relay->config.budget, queue_cost(limit))) {
-			wait_for_memory(conn);
-			return;
-		}
+	/* feed_starved() has seen room for this much, if for no more. */
+	if (relay_host_room(relay) < queue_cost(limit) && limit > RECV_LIMIT_MIN)
+		limit = RECV_LIMIT_MIN;
+	if (relay_host_room(relay) < queue_cost(limit)) {
+		wait_for_memory(conn);
+		return;
 	}
+	CHECK(budget_take(relay->config.budget, queue_cost(limit)));
 	conn->reserved = (uint32_t)queue_cost(limit);
 	conn->recv.kind = IO_RECV;
 	conn->recv.fd = conn->fd;

@@ -58,6 +58,19 @@ struct relay_conn {
 	struct list all, dirty, wait; /* wait: on dialling or starved */
 };
 
+/*
+ * What the budget has for bytes from hosts. A quarter is kept from them: what the tunnel brings must
+ * find room, acknowledgements first, or nothing queued would ever leave.
+ */
+static inline size_t relay_host_room(const struct relay *relay)
+{
+	const struct budget *budget = relay->config.budget;
+	size_t room = budget->limit - budget->used;
+	size_t kept = budget->limit / 4;
+
+	return room > kept ? room - kept : 0;
+}
+
 /* --- dial.c: from nothing to RELAY_OPEN ------------------------------------------------------- */
 
 struct relay_conn *conn_new(struct relay *relay);

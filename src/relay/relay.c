@@ -43,7 +43,10 @@ static void *on_accepted(void *ctx, struct stack_conn *tunnel, const struct addr
 
 static void on_connected(void *user)
 {
-	conn_dialled(user, 0);
+	struct relay_conn *conn = user;
+
+	if (conn->phase == RELAY_DIALLING)
+		conn_dialled(conn, 0);
 }
 
 static bool on_data(void *user, const struct iovec *iov, int count)
@@ -177,15 +180,10 @@ static void dial_waiting(struct relay *relay)
 	}
 }
 
-static size_t budget_room(const struct relay *relay)
-{
-	return relay->config.budget->limit - relay->config.budget->used;
-}
-
 /* In the order in which they came to wait, for as long as the budget has room. */
 static void feed_starved(struct relay *relay)
 {
-	size_t room = budget_room(relay);
+	size_t room = relay_host_room(relay);
 
 	while (room >= queue_cost(RECV_LIMIT_MIN) && !list_empty(&relay->starved)) {
 		struct list *node = list_pop(&relay->starved);
@@ -211,7 +209,7 @@ uint64_t relay_deadline(const struct relay *relay)
 {
 	/* This turn may have made the room that somebody waits for. */
 	if (!list_empty(&relay->dirty) ||
-	    (!list_empty(&relay->starved) && budget_room(relay) >= queue_cost(RECV_LIMIT_MIN)))
+	    (!list_empty(&relay->starved) && relay_host_room(relay) >= queue_cost(RECV_LIMIT_MIN)))
 		return 0;
 	if (list_empty(&relay->dialling))
 		return UINT64_MAX;

@@ -20,7 +20,10 @@
 static const uint64_t tick_ns = TCP_TMR_INTERVAL * NS_PER_MS;
 static const uint64_t slow_tick_ns = TCP_SLOW_INTERVAL * NS_PER_MS;
 
-static uint64_t last_tick_ns;
+enum { TICKS_PER_SLOW_TICK = TCP_SLOW_INTERVAL / TCP_TMR_INTERVAL };
+#define OVERSLEEP_NS NS_PER_S
+
+static uint64_t last_tick_ns; /* on a grid of tick_ns */
 static uint64_t next_tick_ns = UINT64_MAX;
 static uint64_t now_latest_ns;
 
@@ -78,18 +81,42 @@ static void plan_next_tick(void)
 		next_tick_ns = last_tick_ns + LWIP_MAX(tick_ns, sleep * slow_tick_ns);
 }
 
+/* All ticks but the last were slept through, or came too late to be run one by one. */
+static void skip_ticks(uint64_t ticks)
+{
+	static uint64_t skipped; /* fast ticks that are no whole slow tick yet */
+
+	skipped += ticks;
+	tcp_ticks += (uint32_t)(skipped / TICKS_PER_SLOW_TICK);
+	skipped %= TICKS_PER_SLOW_TICK;
+}
+
+/*
+ * Time in which the process was stopped, or the machine asleep, beyond what was planned: nobody was
+ * idle in it. Packets of that time are still to be read, and must find their connections.
+ */
+static void forgive_oversleep(uint64_t now_ns)
+{
+	uint32_t ticks;
+
+	if (now_ns < next_tick_ns + OVERSLEEP_NS)
+		return;
+	ticks = (uint32_t)((now_ns - next_tick_ns) / slow_tick_ns);
+	for (struct tcp_pcb *pcb = tcp_active_pcbs; pcb != NULL; pcb = pcb->next)
+		pcb->tmr += ticks;
+}
+
 void clock_advance(uint64_t now_ns)
 {
-	uint64_t slow_ticks;
+	uint64_t ticks = (now_ns - last_tick_ns) / tick_ns;
 
 	now_latest_ns = now_ns;
-	if (now_ns < last_tick_ns + tick_ns)
+	if (ticks == 0)
 		return;
-	/* All ticks but the last were slept through, or came too late to be run one by one. */
-	slow_ticks = (now_ns - last_tick_ns) / slow_tick_ns;
-	if (slow_ticks > 1)
-		tcp_ticks += (uint32_t)(slow_ticks - 1);
-	last_tick_ns = now_ns;
+	skip_ticks(ticks - 1);
+	if (next_tick_ns != UINT64_MAX)
+		forgive_oversleep(now_ns);
+	last_tick_ns += ticks * tick_ns;
 	tcp_tmr();
 	plan_next_tick();
 }

@@ -23,7 +23,9 @@
 
 enum {
 	WINDOW_START = 65535, /* what a SYN can say without scaling (RFC 7323, section 2.2) */
+	WINDOW_MIN = 8192,
 	DATA_IOV_MAX = 64,
+	WRITE_LEAST = 4096,
 	KEEPALIVE_IDLE_MS = 60000,
 	KEEPALIVE_INTERVAL_MS = 15000,
 	KEEPALIVE_COUNT = 4,
@@ -209,14 +211,21 @@ static err_t on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *chain, err_t e
 {
 	struct stack_conn *conn = arg;
 
-	(void)pcb;
 	(void)err;
 	if (chain == NULL)
 		return on_fin(conn);
-	if (!give_chain(conn, chain))
+	if (give_chain(conn, chain)) {
+		pbuf_free(chain);
+		return ERR_OK;
+	}
+	if (pcb->state == ESTABLISHED || pcb->state == FIN_WAIT_1 || pcb->state == FIN_WAIT_2)
 		return ERR_MEM; /* lwIP keeps it and offers it again */
+	/* With its FIN behind it, it would not be offered again in every state: no silent loss. */
 	pbuf_free(chain);
-	return ERR_OK;
+	detach(conn);
+	end_later(conn, STACK_END_RESET);
+	tcp_abort(pcb);
+	return ERR_ABRT;
 }
 
 static err_t on_sent(void *arg, struct tcp_pcb *pcb, u16_t len)
@@ -241,7 +250,7 @@ static void on_error(void *arg, err_t err)
 
 	conn->pcb = NULL;
 	if (err == ERR_CLSD)
-		how = STACK_END_CLOSED;
+		how = conn->fin_seen ? STACK_END_CLOSED : STACK_END_RESET;
 	else if (err == ERR_RST)
 		how = conn->state == STACK_CONN_OPENING ? STACK_END_REFUSED : STACK_END_RESET;
 	end_now(conn, how);
@@ -250,7 +259,6 @@ static void on_error(void *arg, err_t err)
 static void attach(struct stack_conn *conn, struct tcp_pcb *pcb)
 {
 	conn->pcb = pcb;
-	conn->window = WINDOW_START;
 	tcp_arg(pcb, conn);
 	tcp_recv(pcb, on_recv);
 	tcp_sent(pcb, on_sent);
@@ -262,11 +270,19 @@ static void attach(struct stack_conn *conn, struct tcp_pcb *pcb)
 	pcb->keep_cnt = KEEPALIVE_COUNT;
 }
 
-/* With window scaling agreed on, lwIP offers all of TCP_WND: take back what nobody has seen yet. */
-static void start_window(struct tcp_pcb *pcb)
+/*
+ * With window scaling agreed on, lwIP offers all of TCP_WND: take back what nobody has seen yet. With
+ * many connections for the memory that there is, what a peer may send unasked is less than usual.
+ */
+static void start_window(struct stack_conn *conn)
 {
-	pcb->rcv_wnd = LWIP_MIN(pcb->rcv_wnd, WINDOW_START);
-	pcb->rcv_ann_wnd = LWIP_MIN(pcb->rcv_ann_wnd, WINDOW_START);
+	const struct stack *stack = conn->stack;
+	struct tcp_pcb *pcb = conn->pcb;
+	size_t share = stack->config.budget->limit / 4 / stack->stats.conns;
+
+	conn->window = (uint32_t)LWIP_MIN(WINDOW_START, LWIP_MAX(share, WINDOW_MIN));
+	pcb->rcv_wnd = LWIP_MIN(pcb->rcv_wnd, conn->window);
+	pcb->rcv_ann_wnd = LWIP_MIN(pcb->rcv_ann_wnd, conn->window);
 	pcb->rcv_ann_right_edge = pcb->rcv_nxt + pcb->rcv_ann_wnd;
 }
 
@@ -295,7 +311,7 @@ err_t conn_accept(void *arg, struct tcp_pcb *pcb, err_t err)
 	}
 	conn->state = STACK_CONN_OPEN;
 	attach(conn, pcb);
-	start_window(pcb);
+	start_window(conn);
 	return ERR_OK;
 }
 
@@ -303,9 +319,10 @@ static err_t on_connected(void *arg, struct tcp_pcb *pcb, err_t err)
 {
 	struct stack_conn *conn = arg;
 
+	(void)pcb;
 	(void)err; /* always ERR_OK: failures come to on_error() */
 	conn->state = STACK_CONN_OPEN;
-	start_window(pcb);
+	start_window(conn);
 	conn->stack->in_event = true;
 	conn->stack->config.events->connected(conn->user);
 	conn->stack->in_event = false;
@@ -364,6 +381,9 @@ struct stack_conn *stack_connect(struct stack *stack, const struct addr *to, voi
 	*error = -EAFNOSUPPORT;
 	if (own == NULL)
 		return NULL;
+	*error = -ENOBUFS;
+	if (!has_room(stack))
+		return NULL; /* lwIP would make room by killing another connection */
 	pcb = new_pcb(stack, own, error);
 	if (pcb == NULL)
 		return NULL;
@@ -392,8 +412,14 @@ size_t stack_write(struct stack_conn *conn, const uint8_t *bytes, size_t len)
 	if (conn->state != STACK_CONN_OPEN)
 		return 0;
 	len = LWIP_MIN(len, LWIP_MIN(STACK_WRITE_MAX, tcp_sndbuf(conn->pcb)));
-	if (len == 0 || tcp_write(conn->pcb, bytes, (u16_t)len, 0) != ERR_OK)
-		return 0; /* the queue is full: acked() will come */
+	if (len == 0)
+		return 0;
+	if (tcp_write(conn->pcb, bytes, (u16_t)len, 0) != ERR_OK) {
+		/* lwIP takes all or nothing; when memory is short, a little goes on. */
+		len = LWIP_MIN(len, WRITE_LEAST);
+		if (tcp_write(conn->pcb, bytes, (u16_t)len, 0) != ERR_OK)
+			return 0;
+	}
 	conn->lent += (uint32_t)len;
 	mark_dirty(conn);
 	return len;
@@ -414,7 +440,8 @@ static void credit(struct tcp_pcb *pcb, size_t len)
 static uint32_t window_growth(struct stack_conn *conn, size_t len)
 {
 	const struct budget *budget = conn->stack->config.budget;
-	uint32_t window_max = (uint32_t)TCP_WND_MAX(conn->pcb);
+	size_t share = budget->limit / 2 / conn->stack->stats.conns;
+	uint32_t window_max = (uint32_t)LWIP_MIN(share, TCP_WND_MAX(conn->pcb));
 	uint32_t growth;
 
 	conn->credited += (uint32_t)len;

@@ -41,6 +41,14 @@ struct stack_conn {
 	bool shut; /* our FIN is queued */
 };
 
+/* Bytes of the budget that are left for what must not fail: what lwIP has acknowledged. */
+enum { STACK_ROOM_MIN = 96 * 1024 };
+
+static inline bool has_room(const struct stack *stack)
+{
+	return stack->config.budget->limit - stack->config.budget->used >= STACK_ROOM_MIN;
+}
+
 /* --- clock.c: lwIP's ticks, shared by all stacks --------------------------------------------- */
 
 /* Brings lwIP's clock up to `now_ns` and runs the timers that are due. */

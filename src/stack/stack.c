@@ -93,15 +93,35 @@ static bool is_spoken6(const struct dgram *packet)
 	return ip[NEXT_HEADER_AT] == TCP;
 }
 
-void stack_input(struct stack *stack, const struct dgram *packet, bool may_lend, uint64_t now_ns)
+/*
+ * Bytes that lwIP acknowledges must find room in their owner's queue, a refilled gap all at once; a
+ * SYN wants a connection. While the budget has not that much left they are dropped, which TCP mends.
+ */
+static bool may_need_memory(const struct dgram *packet)
+{
+	enum { TCP = 6, FLAGS_AT = 13, OFFSET_AT = 12, SYN = 0x02 };
+	bool v4 = packet->data[0] >> 4 == 4;
+	uint32_t header_len = v4 ? 20 : 40;
+	const uint8_t *tcp = packet->data + header_len;
+
+	if (packet->data[v4 ? 9 : 6] != TCP || packet->len < header_len + 20)
+		return false;
+	return (tcp[FLAGS_AT] & SYN) != 0 ||
+	       packet->len > header_len + (uint32_t)(tcp[OFFSET_AT] >> 4) * 4;
+}
+
+void stack_input(struct stack *stack, const struct dgram *packet, bool may_lend)
 {
 	struct pbuf *pbuf;
 
 	CHECK(!stack->in_event);
-	clock_advance(now_ns);
 	stack->stats.rx_packets++;
 	if (packet->len > UINT16_MAX || !(is_spoken4(packet) || is_spoken6(packet))) {
 		stack->stats.rx_dropped++;
+		return;
+	}
+	if (!has_room(stack) && may_need_memory(packet)) {
+		stack->stats.rx_no_memory++;
 		return;
 	}
 	pbuf = may_lend ? wrap_packet(packet) : copy_packet(packet);
@@ -269,10 +289,15 @@ void stack_unlisten(struct stack *stack)
 	}
 }
 
-void stack_turn(struct stack *stack, uint64_t now_ns)
+void stack_advance(struct stack *stack, uint64_t now_ns)
 {
 	CHECK(!stack->in_event);
 	clock_advance(now_ns);
+}
+
+void stack_turn(struct stack *stack)
+{
+	CHECK(!stack->in_event);
 	if (stack->blocked) {
 		stack->blocked = false;
 		tcp_txnow();

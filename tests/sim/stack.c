@@ -353,7 +353,7 @@ Test(stack, initial_window_is_ten_segments)
 	dial(&pair, &client, ADDR_V4);
 	settle(&pair);
 	pump(&client, &consumed);
-	stack_turn(pair.side[0].stack, pair.now_ns);
+	stack_turn(pair.side[0].stack);
 	cr_assert_eq(pair.side[0].queue_len, 10, "%zu", pair.side[0].queue_len);
 	finish(&pair);
 }
@@ -385,7 +385,7 @@ Test(stack, loss_and_no_room_until_time_out)
 	dial(&pair, &client, ADDR_V4);
 	settle(&pair);
 	pump(&client, &consumed);
-	stack_turn(pair.side[0].stack, pair.now_ns);
+	stack_turn(pair.side[0].stack);
 	lose_packet(&pair, 2);
 	pair.side[0].no_room = true;
 	run(&pair, &client, 5);

@@ -118,7 +118,7 @@ static void deliver(struct stack_pair *pair, int to, struct wire_packet packet)
 
 	*wire = (struct wire_buf){{1, wire_buf_release}, pair, packet.data};
 	pair->bufs_live++;
-	stack_input(pair->side[to].stack, &dgram, pair_random(&pair->seed) % 2, pair->now_ns);
+	stack_input(pair->side[to].stack, &dgram, pair_random(&pair->seed) % 2);
 	buf_drop(&wire->buf);
 }
 
@@ -152,11 +152,14 @@ static bool carry(struct stack_pair *pair, int from)
 
 bool pair_step(struct stack_pair *pair)
 {
-	bool moved = carry(pair, 0);
+	bool moved;
 
+	for (int i = 0; i < 2; i++)
+		stack_advance(pair->side[i].stack, pair->now_ns);
+	moved = carry(pair, 0);
 	moved |= carry(pair, 1);
 	for (int i = 0; i < 2; i++)
-		stack_turn(pair->side[i].stack, pair->now_ns);
+		stack_turn(pair->side[i].stack);
 	return moved || pair->side[0].queue_len > 0 || pair->side[1].queue_len > 0;
 }
 
