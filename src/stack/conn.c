@@ -278,7 +278,7 @@ static void start_window(struct stack_conn *conn)
 {
 	const struct stack *stack = conn->stack;
 	struct tcp_pcb *pcb = conn->pcb;
-	size_t share = stack->config.budget->limit / 4 / stack->stats.conns;
+	size_t share = stack->config.budget->limit / 8 / stack->stats.conns;
 
 	conn->window = (uint32_t)LWIP_MIN(WINDOW_START, LWIP_MAX(share, WINDOW_MIN));
 	pcb->rcv_wnd = LWIP_MIN(pcb->rcv_wnd, conn->window);

@@ -145,7 +145,7 @@ void end_work(struct end *end, const struct end *peer)
 		return;
 	}
 	if (end->written == end->to_write && !end->shut &&
-	    (end->manner == WRITES_THEN_ENDS || end->saw_end)) {
+	    (end->manner == WRITES_THEN_ENDS || (end->manner == ENDS_AFTER_PEER && end->saw_end))) {
 		fake_io_shutdown(&world.io, end->fd);
 		end->shut = true;
 	}

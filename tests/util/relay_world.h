@@ -12,12 +12,12 @@
  */
 enum { PORT = 80, CALLS_MAX = 48 };
 
-/* How an end of a connection behaves. */
-enum manner { WRITES_THEN_ENDS, ENDS_AFTER_PEER, RESETS_HALFWAY };
+/* How an end of a connection behaves. A test may change its mind until the end has ended. */
+enum manner { WRITES_THEN_ENDS, ENDS_AFTER_PEER, RESETS_HALFWAY, STAYS_OPEN };
 
 struct end {
 	int fd;
-	uint64_t to_write, written, read; /* to_write may grow until the end is shut */
+	uint64_t to_write, written, read; /* to_write may grow, too */
 	enum manner manner;
 	uint8_t key;
 	bool shut, over, was_reset, saw_end;
