@@ -278,7 +278,7 @@ static void crowd_in(struct call *slow, size_t count)
 	}
 }
 
-/* Half of the least MEMORY_LIMIT: whoever has a target that reads must get on, be others ever so slow. */
+/* Half the least MEMORY_LIMIT: whoever has a reading target must get on, be others ever so slow. */
 Test(relay_faults, slow_hosts_do_not_stop_the_others)
 {
 	enum { SLOW = 40, LEN = 100000 };
