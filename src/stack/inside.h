@@ -49,6 +49,16 @@ static inline bool has_room(const struct stack *stack)
 	return stack->config.budget->limit - stack->config.budget->used >= STACK_ROOM_MIN;
 }
 
+/* --- filter.c -------------------------------------------------------------------------------- */
+
+/* A kind of packet that this end speaks, and well-formed as far as its IP header goes. */
+bool filter_lets_in(const struct dgram *packet);
+/*
+ * Of one that was let in: bytes that lwIP acknowledges must find room in their owner's queue, a
+ * refilled gap all at once; a SYN wants a connection. Dropped while memory is short, TCP mends it.
+ */
+bool filter_wants_memory(const struct dgram *packet);
+
 /* --- clock.c: lwIP's ticks, shared by all stacks --------------------------------------------- */
 
 /* Brings lwIP's clock up to `now_ns` and runs the timers that are due. */

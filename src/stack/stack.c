@@ -62,65 +62,17 @@ static struct pbuf *copy_packet(const struct dgram *packet)
 	return pbuf;
 }
 
-/*
- * What this end of a tunnel speaks: TCP and ICMP echo, in whole packets without IP options or
- * extension headers. Everything else stops here, before lwIP's parsers see it (its walk over IPv6
- * extension headers reads beyond a packet's end).
- */
-static bool is_spoken4(const struct dgram *packet)
-{
-	enum { HEADER_LEN = 20, FRAGMENT_AT = 6, PROTOCOL_AT = 9, ICMP = 1, TCP = 6 };
-	const uint8_t *ip = packet->data;
-
-	if (packet->len < HEADER_LEN || ip[0] != 0x45)
-		return false;
-	/* More-fragments flag or a fragment offset (RFC 791, section 3.1). */
-	if ((ip[FRAGMENT_AT] & 0x3f) != 0 || ip[FRAGMENT_AT + 1] != 0)
-		return false;
-	return ip[PROTOCOL_AT] == TCP || ip[PROTOCOL_AT] == ICMP;
-}
-
-/* Of ICMPv6 not neighbour discovery and router messages (types 133 to 137, RFC 4861). */
-static bool is_spoken6(const struct dgram *packet)
-{
-	enum { HEADER_LEN = 40, NEXT_HEADER_AT = 6, TCP = 6, ICMP6 = 58 };
-	const uint8_t *ip = packet->data;
-
-	if (packet->len <= HEADER_LEN || ip[0] >> 4 != 6)
-		return false;
-	if (ip[NEXT_HEADER_AT] == ICMP6)
-		return ip[HEADER_LEN] < 133 || ip[HEADER_LEN] > 137;
-	return ip[NEXT_HEADER_AT] == TCP;
-}
-
-/*
- * Bytes that lwIP acknowledges must find room in their owner's queue, a refilled gap all at once; a
- * SYN wants a connection. While the budget has not that much left they are dropped, which TCP mends.
- */
-static bool may_need_memory(const struct dgram *packet)
-{
-	enum { TCP = 6, FLAGS_AT = 13, OFFSET_AT = 12, SYN = 0x02 };
-	bool v4 = packet->data[0] >> 4 == 4;
-	uint32_t header_len = v4 ? 20 : 40;
-	const uint8_t *tcp = packet->data + header_len;
-
-	if (packet->data[v4 ? 9 : 6] != TCP || packet->len < header_len + 20)
-		return false;
-	return (tcp[FLAGS_AT] & SYN) != 0 ||
-	       packet->len > header_len + (uint32_t)(tcp[OFFSET_AT] >> 4) * 4;
-}
-
 void stack_input(struct stack *stack, const struct dgram *packet, bool may_lend)
 {
 	struct pbuf *pbuf;
 
 	CHECK(!stack->in_event);
 	stack->stats.rx_packets++;
-	if (packet->len > UINT16_MAX || !(is_spoken4(packet) || is_spoken6(packet))) {
+	if (packet->len > UINT16_MAX || !filter_lets_in(packet)) {
 		stack->stats.rx_dropped++;
 		return;
 	}
-	if (!has_room(stack) && may_need_memory(packet)) {
+	if (!has_room(stack) && filter_wants_memory(packet)) {
 		stack->stats.rx_no_memory++;
 		return;
 	}
