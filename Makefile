@@ -59,7 +59,7 @@ HELPERS  := $(sort $(wildcard tests/e2e/*.c))
 PROGRAM  := $(B)/wg-tinyproxy
 HELPER_BIN := $(HELPERS:tests/e2e/%.c=$(B)/e2e/%)
 
-.PHONY: all help deps deps-test deps-dev test unit asan e2e demo check format clean
+.PHONY: all help deps deps-test deps-dev test unit asan e2e demo bench check format clean
 all: $(PROGRAM)
 
 help:
@@ -69,6 +69,7 @@ help:
 	@echo 'make test       install what is missing, build, run all tests'
 	@echo 'make unit asan  unit and simulation tests alone: plain, under ASan+UBSan'
 	@echo 'make e2e        end-to-end tests alone (E2E="name name": only these)'
+	@echo 'make bench      measure: CPU per gigabyte, requests, memory (bench/README.md)'
 	@echo 'make check      format, layers, purity, linters, unit tests'
 	@echo 'make format     clang-format all sources'
 	@echo 'make clean      remove $(B)/'
@@ -170,11 +171,19 @@ test: deps-test
 	@$(MAKE) --no-print-directory all $(TEST_release) $(TEST_asan) $(HELPER_BIN)
 	@tests/run all $(TEST_release) -- $(TEST_asan)
 
-demo: deps
+demo:
+	@tools/deps demo
 	@$(MAKE) --no-print-directory $(PROGRAM) $(HELPER_BIN)
 	@tools/demo
 
-SHELL_FILES := $(wildcard tools/* tests/run tests/e2e/*.sh tests/e2e/*.bash third_party/lwip/fetch .ci/run)
+$(B)/release/bench/micro: $(B)/release/bench/micro.o $(B)/release/libwgtp.a
+	$(say) LD $@
+	$(Q)$(CC) $(LDFLAGS_release) $^ $(LIBS) -o $@
+
+bench: $(PROGRAM) $(HELPER_BIN) $(B)/release/bench/micro
+	@E2E_BUILD=$(B) bench/run
+
+SHELL_FILES := $(wildcard tools/* bench/run tests/run tests/e2e/*.sh tests/e2e/*.bash third_party/lwip/fetch .ci/run)
 FORMATTED   := $(wildcard src/*/*.[ch] include/*.h include/*/*.h tests/*/*.[ch] bench/*.[ch] \
 	       third_party/lwip/port/*.[ch] third_party/lwip/port/*/*.h)
 

@@ -6,8 +6,9 @@
  * word in front of each block says how much to give back. At the ceiling lwIP sees a failed
  * allocation, which it treats like a lost packet.
  *
- * Local ports are a bitmap over 1024..65535. A port is taken for as long as lwIP knows its
- * connection, TIME_WAIT included, so a 4-tuple never comes back while the peer may remember it.
+ * Local ports are a bitmap over 1024..65535, taken at random. One that lwIP is done with does not
+ * come back before all others have had their turn, oldest first: the peer may be in TIME_WAIT with
+ * it, and would not take a SYN for a new connection.
  */
 #include "inside.h"
 
@@ -28,8 +29,10 @@ struct block {
 static struct budget *memory;
 static void (*random_source)(void *ctx, void *out, size_t len);
 static void *random_ctx;
-static uint8_t port_taken[65536 / 8];
+static uint8_t port_taken[65536 / 8]; /* used once, or in use */
 static uint32_t ports_taken;
+static uint16_t resting[65536]; /* a ring of those that are not in use any more */
+static uint16_t resting_first, resting_end;
 
 void port_bind(struct budget *budget, void (*random)(void *ctx, void *out, size_t len), void *ctx)
 {
@@ -89,7 +92,7 @@ uint16_t port_take(void)
 	uint32_t start = stack_port_random() % PORT_COUNT;
 
 	if (ports_taken == PORT_COUNT)
-		return 0;
+		return resting_first == resting_end ? 0 : resting[resting_first++];
 	for (uint32_t i = 0;; i++) {
 		uint32_t port = PORT_FIRST + (start + i) % PORT_COUNT;
 
@@ -104,6 +107,5 @@ uint16_t port_take(void)
 void port_give(uint16_t port)
 {
 	CHECK(is_taken(port));
-	port_taken[port / 8] &= (uint8_t) ~(1u << (port % 8));
-	ports_taken--;
+	resting[resting_end++] = port;
 }

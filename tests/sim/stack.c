@@ -424,6 +424,34 @@ Test(stack, ports_are_many_and_distinct)
 	finish(&pair);
 }
 
+/* The peer may be in TIME_WAIT with a port that we are done with, and would not take its SYN. */
+Test(stack, a_port_rests_before_it_comes_back)
+{
+	static struct stack_pair pair;
+	static bool seen[65536];
+	struct addr to = pair_addr(1, ADDR_V4, PORT);
+
+	start(&pair, 21);
+	for (int i = 0; i < 5000; i++) {
+		struct end client = {0};
+		const uint8_t *syn;
+		uint16_t port;
+		int error;
+
+		client.conn = stack_connect(pair.side[0].stack, &to, &client, &error);
+		cr_assert_eq(pair.side[0].queue_len, 1);
+		syn = pair.side[0].queue[0].data;
+		port = (uint16_t)(syn[20] << 8 | syn[21]);
+		cr_assert_not(seen[port], "port %u comes back after %d", port, i);
+		seen[port] = true;
+		stack_abort(client.conn);
+		stack_turn(pair.side[0].stack);
+		while (pair.side[0].queue_len > 0)
+			free(pair.side[0].queue[--pair.side[0].queue_len].data);
+	}
+	finish(&pair);
+}
+
 Test(stack, hostile_packets_are_dropped)
 {
 	static struct stack_pair pair;
