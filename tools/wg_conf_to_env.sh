@@ -8,7 +8,7 @@
 # A mistake prints nothing to stdout and ends with status 1, so that nothing half is evaluated. The
 # variable in between makes the shell see that status: an eval of nothing succeeds.
 #
-# An optional value that the file lacks is unset, or off: what an earlier file left in the
+# A value that the file lacks is unset, or off: what an earlier file left in the
 # environment must not stay. What has no counterpart here (DNS, PostUp, Table, ...) is left out with
 # a note on stderr. Notes and mistakes repeat nothing that could be a key in the wrong place.
 set -eu
@@ -29,17 +29,16 @@ function say(text) { print "wg_conf_to_env.sh: line " NR ": " text | "cat >&2" }
 function mistake(text) { say(text); mistakes++ }
 function trim(text) { gsub(/^[ \t]+|[ \t]+$/, "", text); return text }
 
-# The value in single quotes, which only a single quote ends.
+# The value in single quotes, which only a single quote ends. What the file does not have must not
+# stay from an earlier one.
 function emit(name,    text) {
-	if (!(name in value)) return
+	if (!(name in value)) {
+		print "unset " name
+		return
+	}
 	text = value[name]
 	gsub(/'\''/, "'\''\\'\'''\''", text)
 	print "export " name "='\''" text "'\''"
-}
-
-function emit_optional(name) {
-	if (name in value) emit(name)
-	else print "unset " name
 }
 
 # What may be repeated of an address: nothing of another shape, or longer than IPv6 and its prefix.
@@ -118,10 +117,10 @@ END {
 	if (mistakes > 0) exit 1
 	emit("WG_PRIVATE_KEY")
 	emit("WG_ADDRESS")
-	emit_optional("WG_MTU")
-	emit_optional("WG_LISTEN_PORT")
+	emit("WG_MTU")
+	emit("WG_LISTEN_PORT")
 	emit("WG_PUBLIC_KEY")
-	emit_optional("WG_PRESHARED_KEY")
+	emit("WG_PRESHARED_KEY")
 	emit("WG_ENDPOINT")
 	emit("WG_ALLOWED_IP")
 	emit("WG_KEEPALIVE")

@@ -95,6 +95,9 @@
 #define TCP_TMR_INTERVAL  50
 #define LWIP_TCP_RTO_TIME 1000
 
+/* A SYN a second, as many as lwIP allows: whoever waits for a connection has a time-out. */
+#define TCP_SYNMAXRTX 12
+
 /* TIME_WAIT is 2 MSL: 30 s, as long as a stray segment of a tunnel can be thought to live. */
 #define TCP_MSL 15000
 
