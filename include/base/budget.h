@@ -17,9 +17,14 @@ struct budget {
 	size_t high; /* the most that was ever used */
 };
 
+static inline size_t budget_room(const struct budget *budget)
+{
+	return budget->limit - budget->used;
+}
+
 static inline bool budget_take(struct budget *budget, size_t bytes)
 {
-	if (bytes > budget->limit - budget->used)
+	if (bytes > budget_room(budget))
 		return false;
 	budget->used += bytes;
 	if (budget->used > budget->high)

@@ -9,7 +9,7 @@
  *	2026-11-22T13:44:30.123Z info  handshake completed with 192.0.2.1:51820
  *
  * None per packet; connections at debug. Never a secret. What a stranger can cause is logged at
- * debug or through log_limited().
+ * debug, or once per series.
  */
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 

@@ -64,9 +64,8 @@ struct relay_conn {
  */
 static inline size_t relay_host_room(const struct relay *relay)
 {
-	const struct budget *budget = relay->config.budget;
-	size_t room = budget->limit - budget->used;
-	size_t kept = budget->limit / 4;
+	size_t room = budget_room(relay->config.budget);
+	size_t kept = relay->config.budget->limit / 4;
 
 	return room > kept ? room - kept : 0;
 }

@@ -46,7 +46,7 @@ enum { STACK_ROOM_MIN = 96 * 1024 };
 
 static inline bool has_room(const struct stack *stack)
 {
-	return stack->config.budget->limit - stack->config.budget->used >= STACK_ROOM_MIN;
+	return budget_room(stack->config.budget) >= STACK_ROOM_MIN;
 }
 
 /* --- filter.c -------------------------------------------------------------------------------- */
