@@ -77,6 +77,7 @@ struct stack_config {
 
 struct stack_stats {
 	uint64_t rx_packets, tx_packets;
+	uint64_t rx_merged;  /* packets that went on as part of another one */
 	uint64_t rx_dropped; /* malformed, not for us, or of a kind that we do not speak */
 	uint64_t rx_no_memory;
 	uint64_t refused; /* connections refused at conns_max or by accepted() */
@@ -108,11 +109,11 @@ struct stack_conn *stack_connect(struct stack *stack, const struct addr *to, voi
 void stack_advance(struct stack *stack, uint64_t now_ns);
 
 /*
- * Takes an inner packet that has been authenticated and whose IP header has been checked against
- * its length. With `may_lend` a packet that must wait (out of order) keeps its buffer by
- * buf_hold(); otherwise it is copied.
+ * Takes a batch of inner packets that have been authenticated and whose IP headers have been checked
+ * against their lengths. With `may_lend` a packet that must wait (out of order) keeps its buffer by
+ * buf_hold(); otherwise it is copied. Headers are written to.
  */
-void stack_input(struct stack *stack, const struct dgram *packet, bool may_lend);
+void stack_input(struct stack *stack, const struct dgram *packets, size_t count, bool may_lend);
 
 /* Output of all that is due or was written, and ended(). */
 void stack_turn(struct stack *stack);

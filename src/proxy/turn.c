@@ -70,6 +70,21 @@ void turn_push(void *ctx, uint8_t *packet, size_t len)
 
 /* --- inward ------------------------------------------------------------------------------------ */
 
+/* Moves the inner packets to the front; returns how many they are. */
+static size_t keep_data(struct dgram *dgrams, size_t count)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (dgrams[i].verdict != WG_DATA)
+			continue;
+		if (kept != i)
+			dgrams[kept] = dgrams[i];
+		kept++;
+	}
+	return kept;
+}
+
 static void receive(struct proxy *proxy)
 {
 	struct dgram *dgrams;
@@ -79,10 +94,8 @@ static void receive(struct proxy *proxy)
 		bool may_lend = udp_may_lend(proxy->udp);
 
 		wg_open(proxy->wg, dgrams, count, proxy->now_ns);
-		for (size_t i = 0; i < count; i++) {
-			if (dgrams[i].verdict == WG_DATA)
-				stack_input(proxy->stack, &dgrams[i], may_lend);
-		}
+		count = keep_data(dgrams, count);
+		stack_input(proxy->stack, dgrams, count, may_lend);
 	}
 }
 

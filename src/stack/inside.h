@@ -7,11 +7,26 @@
 #include "lwip/netif.h"
 #include "lwip/tcp.h"
 
+/* A TCP segment as far as merging looks at it. */
+struct segment {
+	uint8_t *packet;
+	uint32_t seq, ack;
+	uint16_t header_len; /* IP and TCP */
+	uint16_t bytes;	     /* behind the headers */
+};
+
+/* The segment that waits for its successors, as a chain: headers and bytes, bytes, bytes... */
+struct merge {
+	struct pbuf *head, *tail; /* NULL: none waits */
+	struct segment segment;	  /* all of it */
+};
+
 struct stack {
 	struct stack_config config;
 	struct stack_stats stats;
 	struct netif netif;
 	struct tcp_pcb *listeners[STACK_ADDRS_MAX];
+	struct merge merge; /* empty between two calls of stack_input() */
 	struct list conns;  /* all of them */
 	struct list dirty;  /* written to since the last turn: tcp_output() is due */
 	struct list ending; /* over; ended() is due in the next turn */
@@ -58,6 +73,13 @@ bool filter_lets_in(const struct dgram *packet);
  * refilled gap all at once; a SYN wants a connection. Dropped while memory is short, TCP mends it.
  */
 bool filter_wants_memory(const struct dgram *packet);
+
+/* --- merge.c: many segments into one -------------------------------------------------------- */
+
+/* Takes a packet that the filter has let in; owned. lwIP gets it now or with its successors. */
+void merge_input(struct stack *stack, struct pbuf *pbuf);
+/* lwIP gets what is held: at the end of each batch. */
+void merge_flush(struct stack *stack);
 
 /* --- clock.c: lwIP's ticks, shared by all stacks --------------------------------------------- */
 

@@ -62,11 +62,10 @@ static struct pbuf *copy_packet(const struct dgram *packet)
 	return pbuf;
 }
 
-void stack_input(struct stack *stack, const struct dgram *packet, bool may_lend)
+static void take_packet(struct stack *stack, const struct dgram *packet, bool may_lend)
 {
 	struct pbuf *pbuf;
 
-	CHECK(!stack->in_event);
 	stack->stats.rx_packets++;
 	if (packet->len > UINT16_MAX || !filter_lets_in(packet)) {
 		stack->stats.rx_dropped++;
@@ -81,8 +80,18 @@ void stack_input(struct stack *stack, const struct dgram *packet, bool may_lend)
 		stack->stats.rx_no_memory++;
 		return;
 	}
+	merge_input(stack, pbuf);
+}
+
+void stack_input(struct stack *stack, const struct dgram *packets, size_t count, bool may_lend)
+{
+	CHECK(!stack->in_event);
+	if (count == 0)
+		return;
 	clock_touch();
-	ip_input(pbuf, &stack->netif);
+	for (size_t i = 0; i < count; i++)
+		take_packet(stack, &packets[i], may_lend);
+	merge_flush(stack);
 }
 
 static err_t send_packet(struct netif *netif, struct pbuf *chain)

@@ -111,15 +111,25 @@ static void wire_buf_release(struct buf *buf)
 	free(wire);
 }
 
-static void deliver(struct stack_pair *pair, int to, struct wire_packet packet)
+static struct dgram arrive(struct stack_pair *pair, struct wire_packet packet)
 {
 	struct wire_buf *wire = malloc(sizeof(*wire));
-	struct dgram dgram = {.data = packet.data, .len = (uint32_t)packet.len, .home = &wire->buf};
 
 	*wire = (struct wire_buf){{1, wire_buf_release}, pair, packet.data};
 	pair->bufs_live++;
-	stack_input(pair->side[to].stack, &dgram, pair_random(&pair->seed) % 2);
-	buf_drop(&wire->buf);
+	return (struct dgram){.data = packet.data, .len = (uint32_t)packet.len, .home = &wire->buf};
+}
+
+/* Lent or copied. */
+static void deliver(struct stack_pair *pair, int to, struct dgram *dgrams, size_t count)
+{
+	for (size_t done = 0, part; done < count; done += part) {
+		part = pair->whole ? count : 1 + pair_random(&pair->seed) % (count - done);
+		stack_input(pair->side[to].stack, dgrams + done, part,
+			    pair_random(&pair->seed) % 2);
+	}
+	for (size_t i = 0; i < count; i++)
+		buf_drop(dgrams[i].home);
 }
 
 static bool chance(struct stack_pair *pair, uint32_t permille)
@@ -127,11 +137,12 @@ static bool chance(struct stack_pair *pair, uint32_t permille)
 	return pair_random(&pair->seed) % 1000 < permille;
 }
 
-static bool carry(struct stack_pair *pair, int from)
+bool pair_carry(struct stack_pair *pair, int from)
 {
 	struct stack_side *side = &pair->side[from];
 	struct wire_packet queue[WIRE_MAX];
-	size_t count = side->queue_len;
+	struct dgram dgrams[WIRE_MAX];
+	size_t count = side->queue_len, arrived = 0;
 
 	memcpy(queue, side->queue, count * sizeof(queue[0]));
 	side->queue_len = 0;
@@ -145,8 +156,9 @@ static bool carry(struct stack_pair *pair, int from)
 		if (chance(pair, pair->loss_permille))
 			free(queue[i].data);
 		else
-			deliver(pair, 1 - from, queue[i]);
+			dgrams[arrived++] = arrive(pair, queue[i]);
 	}
+	deliver(pair, 1 - from, dgrams, arrived);
 	return count > 0;
 }
 
@@ -156,8 +168,8 @@ bool pair_step(struct stack_pair *pair)
 
 	for (int i = 0; i < 2; i++)
 		stack_advance(pair->side[i].stack, pair->now_ns);
-	moved = carry(pair, 0);
-	moved |= carry(pair, 1);
+	moved = pair_carry(pair, 0);
+	moved |= pair_carry(pair, 1);
 	for (int i = 0; i < 2; i++)
 		stack_turn(pair->side[i].stack);
 	return moved || pair->side[0].queue_len > 0 || pair->side[1].queue_len > 0;

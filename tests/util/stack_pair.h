@@ -35,6 +35,7 @@ struct stack_pair {
 	uint64_t seed;
 	uint32_t loss_permille;
 	uint32_t swap_permille;
+	bool whole; /* what is on the wire arrives as one batch, not as several of any size */
 	uint32_t bufs_live; /* receive buffers that a stack still holds */
 };
 
@@ -46,6 +47,9 @@ struct addr pair_addr(int side, uint8_t family, uint16_t port);
 void pair_init(struct stack_pair *pair, uint64_t seed, const struct stack_events *events,
 	       void *events_ctx[2]);
 void pair_fini(struct stack_pair *pair);
+
+/* Lets the packets of side `from` arrive; false: there are none. */
+bool pair_carry(struct stack_pair *pair, int from);
 
 /* Lets both sides' packets arrive, runs both turns; false: nothing moved. */
 bool pair_step(struct stack_pair *pair);
