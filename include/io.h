@@ -172,7 +172,8 @@ int io_turn(struct io *io, uint64_t deadline_ns, uint64_t *now_ns);
  * Host sockets, through the backend so that a simulation has them too. None of them blocks.
  *
  * io_socket(): a TCP socket for IO_CONNECT, `family` ADDR_V4 or ADDR_V6; a negative errno.
- * io_tune(): Nagle off, keep-alives on (so that dead peers are found); harmless elsewhere.
+ * io_tune(): Nagle off, keep-alives on (so that dead peers are found); harmless elsewhere. What a
+ * tuned listener accepts is tuned.
  * io_shutdown(): FIN behind all that was sent. io_reset(): closes with RST.
  * No operation on `fd` may be under way when it is closed or reset.
  */

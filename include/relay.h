@@ -53,8 +53,8 @@ void relay_set_stack(struct relay *relay, struct stack *stack);
 extern const struct stack_events relay_stack_events; /* their ctx is the relay */
 
 /*
- * A host connection (owned from now on) that is to go through the tunnel. `connected`, if not NULL,
- * is told once: 0, or the negative errno why not.
+ * A host connection (owned from now on, tuned already: io_tune()) that is to go through the tunnel.
+ * `dialled`, if not NULL, is told once: 0, or the negative errno why not.
  */
 typedef void relay_dialled_fn(void *ctx, int error);
 void relay_adopt(struct relay *relay, int fd, relay_dialled_fn *dialled, void *ctx);

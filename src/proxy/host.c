@@ -142,7 +142,7 @@ void host_accept_again(struct proxy *proxy)
 	io_submit(&proxy->io, &proxy->accept);
 }
 
-static int open_listener(const struct addr *addr)
+static int open_listener(struct io *io, const struct addr *addr)
 {
 	struct sockaddr_storage sa;
 	unsigned len = addr_to_sockaddr(addr, false, &sa);
@@ -152,6 +152,7 @@ static int open_listener(const struct addr *addr)
 	if (fd < 0)
 		return -errno;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	io_tune(io, fd);
 	if (bind(fd, (const struct sockaddr *)&sa, len) == 0 && listen(fd, LISTEN_BACKLOG) == 0)
 		return fd;
 	error = -errno;
@@ -161,7 +162,7 @@ static int open_listener(const struct addr *addr)
 
 int host_listen(struct proxy *proxy)
 {
-	proxy->listen_fd = open_listener(&proxy->config->listen_addr);
+	proxy->listen_fd = open_listener(&proxy->io, &proxy->config->listen_addr);
 	if (proxy->listen_fd < 0)
 		return proxy->listen_fd;
 	host_accept_again(proxy);

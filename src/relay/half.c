@@ -211,7 +211,9 @@ static void move_to_host(struct relay_conn *conn)
 		conn->send.send.count = (uint32_t)count;
 		io_submit(conn->relay->config.io, &conn->send);
 	} else if (half->state == HALF_ENDED) {
-		io_shutdown(conn->relay->config.io, conn->fd);
+		/* With both directions at their end the close that follows says the same. */
+		if (conn->to_tunnel.state == HALF_OPEN)
+			io_shutdown(conn->relay->config.io, conn->fd);
 		half_set_state(half, HALF_DONE);
 	}
 }

@@ -147,7 +147,6 @@ void relay_adopt(struct relay *relay, int fd, relay_dialled_fn *dialled, void *c
 			dialled(ctx, -ENOBUFS);
 		return;
 	}
-	io_tune(relay->config.io, fd);
 	conn->fd = fd;
 	conn->dialled = dialled;
 	conn->dialled_ctx = ctx;
