@@ -77,10 +77,11 @@ struct stack_config {
 
 struct stack_stats {
 	uint64_t rx_packets, tx_packets;
-	uint64_t rx_merged;  /* packets that went on as part of another one */
-	uint64_t rx_dropped; /* malformed, not for us, or of a kind that we do not speak */
+	uint64_t tx_retransmitted; /* of tx_packets: TCP segments that had left before */
+	uint64_t rx_merged;	   /* packets that went on as part of another one */
+	uint64_t rx_dropped;	   /* malformed, not for us, or of a kind that we do not speak */
 	uint64_t rx_no_memory;
-	uint64_t refused; /* connections refused at conns_max or by accepted() */
+	uint64_t refused; /* by the listener: at conns_max or by accepted() */
 	uint32_t conns;	  /* now */
 };
 
@@ -126,6 +127,9 @@ uint64_t stack_deadline(const struct stack *stack);
  * send queue is full: offer the rest after acked().
  */
 size_t stack_write(struct stack_conn *conn, const uint8_t *bytes, size_t len);
+
+/* Written bytes that have not left yet, for want of window. */
+size_t stack_unsent(const struct stack_conn *conn);
 
 /* So many bytes given by data() have been passed on: opens the receive window. */
 void stack_consumed(struct stack_conn *conn, size_t len);

@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: MIT
 /*
- * lwIP's clock. lwIP counts time in ticks: tcp_tmr() is one fast tick (TCP_TMR_INTERVAL), every
- * second one also a slow tick, which all of TCP's own times are measured in (tcp_ticks).
+ * lwIP's clock. lwIP counts time in ticks: a fast one each TCP_TMR_INTERVAL, with every second one
+ * also a slow tick, which all of TCP's own times are measured in (tcp_ticks). Each walks the list of
+ * active connections.
  *
- * Ticking while nothing waits for time would wake an idle process twenty times a second. So after
- * each tick all connections are looked at: as long as one has something under way, the next tick is
- * due in an interval; when all are quiet, the next one is due when the first keep-alive or the end
- * of a TIME_WAIT is. Ticks that were slept through are made up for by setting tcp_ticks forward
- * before the next one: quiet connections measure nothing else. Whoever gives lwIP something to do
- * calls clock_touch(), which brings the next tick back to an interval from now.
+ * Most connections have nothing to time most of the while: nothing under way, nothing owed, and only
+ * a keep-alive to be sent some day. After each tick those go to sleep: they move from lwIP's list to
+ * a timing wheel, a ring of lists of which each is for one slow tick (Varghese and Lauck, "Hashed
+ * and hierarchical timing wheels", scheme 6 without its rounds). So do those in TIME_WAIT. When the
+ * wheel gets to its list, a connection that is due goes back to lwIP's, or ends, if that is what it
+ * waited for; one whose time has been put off meanwhile goes on to another list. What lwIP does with
+ * a connection earlier wakes it at once (patch 0009).
+ *
+ * Ticking while nobody is awake would wake an idle process twenty times a second: then the next tick
+ * is when the wheel's next list is due. Ticks that were slept through are made up for by setting
+ * tcp_ticks forward. Whoever gives lwIP something to do calls clock_touch(), which brings the next
+ * tick back to an interval from now.
  */
 #include "inside.h"
 
@@ -18,77 +25,148 @@
 #include "lwip/sys.h"
 
 static const uint64_t tick_ns = TCP_TMR_INTERVAL * NS_PER_MS;
-static const uint64_t slow_tick_ns = TCP_SLOW_INTERVAL * NS_PER_MS;
 
-enum { TICKS_PER_SLOW_TICK = TCP_SLOW_INTERVAL / TCP_TMR_INTERVAL };
+enum {
+	TICKS_PER_SLOW_TICK = TCP_SLOW_INTERVAL / TCP_TMR_INTERVAL,
+	TIME_WAIT_TICKS = 2 * TCP_MSL / TCP_SLOW_INTERVAL,
+	WHEEL_SIZE = 1024, /* 102 s: longer than anybody sleeps */
+};
 #define OVERSLEEP_NS NS_PER_S
 
 static uint64_t last_tick_ns; /* on a grid of tick_ns */
 static uint64_t next_tick_ns = UINT64_MAX;
 static uint64_t now_latest_ns;
+static uint64_t fast_ticks;		  /* since the last slow tick */
+static struct tcp_pcb *wheel[WHEEL_SIZE]; /* by slow tick; looked through up to tcp_ticks */
 
 u32_t sys_now(void)
 {
 	return (u32_t)(now_latest_ns / NS_PER_MS);
 }
 
+/* --- who sleeps ---------------------------------------------------------------------------------- */
+
 /* lwIP has something to do with this connection other than to wait for its peer. */
 static bool is_busy(const struct tcp_pcb *pcb)
 {
 	return pcb->unacked != NULL || pcb->unsent != NULL || pcb->ooseq != NULL ||
 	       pcb->refused_data != NULL || pcb->rtime >= 0 || pcb->persist_backoff > 0 ||
-	       (pcb->flags & (TF_ACK_DELAY | TF_ACK_NOW | TF_CLOSEPEND | TF_NAGLEMEMERR)) != 0 ||
+	       (pcb->flags &
+		(TF_ACK_DELAY | TF_ACK_NOW | TF_CLOSEPEND | TF_NAGLEMEMERR | TF_RXCLOSED)) != 0 ||
 	       (pcb->state != ESTABLISHED && pcb->state != CLOSE_WAIT && pcb->state != FIN_WAIT_2);
 }
 
-/* Slow ticks until a quiet connection wants a keep-alive sent (or is given up). */
-static uint32_t quiet_ticks(const struct tcp_pcb *pcb)
+/* The slow tick in which the end of TIME_WAIT, a keep-alive, or giving up is due. */
+static uint32_t due_tick(const struct tcp_pcb *pcb)
 {
-	uint32_t idle = tcp_ticks - pcb->tmr;
-	uint32_t due = (pcb->keep_idle + (uint32_t)pcb->keep_cnt_sent * pcb->keep_intvl) /
-			       TCP_SLOW_INTERVAL +
-		       1;
+	uint32_t wait = TIME_WAIT_TICKS;
 
-	return due > idle ? due - idle : 1;
+	if (pcb->state != TIME_WAIT)
+		wait = (pcb->keep_idle + (uint32_t)pcb->keep_cnt_sent * pcb->keep_intvl) /
+		       TCP_SLOW_INTERVAL;
+	return pcb->tmr + wait + 1;
 }
 
-/* Slow ticks until something has to be done, 0 for within a fast tick, UINT32_MAX for never. */
-static uint32_t ticks_to_sleep(void)
+static void move(struct tcp_pcb *pcb, struct tcp_pcb **list)
 {
-	uint32_t sleep = UINT32_MAX;
+	TCP_RMV(pcb->pprev, pcb);
+	TCP_REG(list, pcb);
+}
 
-	for (const struct tcp_pcb *pcb = tcp_active_pcbs; pcb != NULL; pcb = pcb->next) {
+/* What is overdue, because a keep-alive could not leave, is tried again with the next slow tick. */
+static void put_on_wheel(struct tcp_pcb *pcb)
+{
+	int32_t wait = (int32_t)(due_tick(pcb) - tcp_ticks);
+
+	wait = LWIP_MAX(1, LWIP_MIN(wait, WHEEL_SIZE - 1));
+	move(pcb, &wheel[(tcp_ticks + (uint32_t)wait) % WHEEL_SIZE]);
+}
+
+static void put_idle_to_sleep(void)
+{
+	struct tcp_pcb *next;
+
+	for (struct tcp_pcb *pcb = tcp_active_pcbs; pcb != NULL; pcb = next) {
+		next = pcb->next;
 		if (is_busy(pcb))
-			return 0;
-		sleep = LWIP_MIN(sleep, quiet_ticks(pcb));
+			continue;
+		put_on_wheel(pcb);
+		tcp_set_flags(pcb, TF_ASLEEP);
 	}
-	for (const struct tcp_pcb *pcb = tcp_tw_pcbs; pcb != NULL; pcb = pcb->next) {
-		uint32_t age = tcp_ticks - pcb->tmr;
-		uint32_t due = 2 * TCP_MSL / TCP_SLOW_INTERVAL + 1;
+	while (tcp_tw_pcbs != NULL)
+		put_on_wheel(tcp_tw_pcbs);
+}
 
-		sleep = LWIP_MIN(sleep, due > age ? due - age : 1);
+void tcp_timer_wake(struct tcp_pcb *pcb)
+{
+	tcp_clear_flags(pcb, TF_ASLEEP);
+	move(pcb, &tcp_active_pcbs);
+}
+
+/* --- the wheel ----------------------------------------------------------------------------------- */
+
+static void turn_list(struct tcp_pcb *pcb, uint32_t tick)
+{
+	struct tcp_pcb *next;
+
+	for (; pcb != NULL; pcb = next) {
+		next = pcb->next;
+		if ((int32_t)(due_tick(pcb) - tick) > 0)
+			put_on_wheel(pcb);
+		else if (pcb->state == TIME_WAIT)
+			tcp_abandon(pcb, 0);
+		else
+			tcp_timer_wake(pcb);
 	}
-	return sleep;
+}
+
+/* What is due within the next slow ticks: before lwIP counts them, so that it finds who is awake. */
+static void turn_wheel(uint32_t slow_ticks)
+{
+	uint32_t tick = tcp_ticks + slow_ticks;
+
+	for (uint32_t i = 0; i < LWIP_MIN(slow_ticks, WHEEL_SIZE); i++)
+		turn_list(wheel[(tick - i) % WHEEL_SIZE], tick);
+}
+
+/* --- ticks --------------------------------------------------------------------------------------- */
+
+/* All but the last were slept through, or come too late to be run one by one. */
+static void run_ticks(uint64_t ticks)
+{
+	uint32_t slow_ticks = (uint32_t)((fast_ticks + ticks) / TICKS_PER_SLOW_TICK);
+
+	fast_ticks = (fast_ticks + ticks) % TICKS_PER_SLOW_TICK;
+	tcp_fasttmr();
+	if (slow_ticks == 0)
+		return;
+	turn_wheel(slow_ticks);
+	tcp_ticks += slow_ticks - 1;
+	tcp_slowtmr();
 }
 
 static void plan_next_tick(void)
 {
-	uint32_t sleep = ticks_to_sleep();
+	uint64_t wait = 1;
 
-	if (sleep == UINT32_MAX)
+	next_tick_ns = last_tick_ns + tick_ns;
+	if (tcp_active_pcbs != NULL)
+		return;
+	port_trim(false);
+	while (wait < WHEEL_SIZE && wheel[(tcp_ticks + wait) % WHEEL_SIZE] == NULL)
+		wait++;
+	if (wait == WHEEL_SIZE)
 		next_tick_ns = UINT64_MAX;
 	else
-		next_tick_ns = last_tick_ns + LWIP_MAX(tick_ns, sleep * slow_tick_ns);
+		next_tick_ns = last_tick_ns + (wait * TICKS_PER_SLOW_TICK - fast_ticks) * tick_ns;
 }
 
-/* All ticks but the last were slept through, or came too late to be run one by one. */
-static void skip_ticks(uint64_t ticks)
+static void forgive(struct tcp_pcb *pcb, uint32_t slow_ticks)
 {
-	static uint64_t skipped; /* fast ticks that are no whole slow tick yet */
-
-	skipped += ticks;
-	tcp_ticks += (uint32_t)(skipped / TICKS_PER_SLOW_TICK);
-	skipped %= TICKS_PER_SLOW_TICK;
+	for (; pcb != NULL; pcb = pcb->next) {
+		if (pcb->state != TIME_WAIT)
+			pcb->tmr += slow_ticks;
+	}
 }
 
 /*
@@ -97,13 +175,14 @@ static void skip_ticks(uint64_t ticks)
  */
 static void forgive_oversleep(uint64_t now_ns)
 {
-	uint32_t ticks;
+	uint32_t slow_ticks;
 
-	if (now_ns < next_tick_ns + OVERSLEEP_NS)
+	if (next_tick_ns == UINT64_MAX || now_ns < next_tick_ns + OVERSLEEP_NS)
 		return;
-	ticks = (uint32_t)((now_ns - next_tick_ns) / slow_tick_ns);
-	for (struct tcp_pcb *pcb = tcp_active_pcbs; pcb != NULL; pcb = pcb->next)
-		pcb->tmr += ticks;
+	slow_ticks = (uint32_t)((now_ns - next_tick_ns) / (tick_ns * TICKS_PER_SLOW_TICK));
+	forgive(tcp_active_pcbs, slow_ticks);
+	for (size_t i = 0; i < WHEEL_SIZE; i++)
+		forgive(wheel[i], slow_ticks);
 }
 
 void clock_advance(uint64_t now_ns)
@@ -113,11 +192,11 @@ void clock_advance(uint64_t now_ns)
 	now_latest_ns = now_ns;
 	if (ticks == 0)
 		return;
-	skip_ticks(ticks - 1);
-	if (next_tick_ns != UINT64_MAX)
-		forgive_oversleep(now_ns);
+	forgive_oversleep(now_ns);
 	last_tick_ns += ticks * tick_ns;
-	tcp_tmr();
+	run_ticks(ticks);
+	put_idle_to_sleep();
+	port_age();
 	plan_next_tick();
 }
 

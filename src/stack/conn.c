@@ -331,12 +331,6 @@ static err_t on_connected(void *arg, struct tcp_pcb *pcb, err_t err)
 
 /* --- the owner's calls ------------------------------------------------------------------------ */
 
-static void port_of_dead_pcb(u8_t id, void *data)
-{
-	(void)id;
-	port_give((uint16_t)(uintptr_t)data);
-}
-
 static const struct addr *own_addr(const struct stack *stack, uint8_t family)
 {
 	for (size_t i = 0; i < stack->config.addrs_count; i++) {
@@ -346,27 +340,25 @@ static const struct addr *own_addr(const struct stack *stack, uint8_t family)
 	return NULL;
 }
 
-/* A pcb with our address and a port of its own, which it keeps until lwIP frees it. */
-static struct tcp_pcb *new_pcb(struct stack *stack, const struct addr *own, int *error)
+/* A pcb with our address and a port that leads to this target alone. */
+static struct tcp_pcb *new_pcb(struct stack *stack, const struct addr *own, const ip_addr_t *to,
+			       uint16_t to_port, int *error)
 {
-	static const struct tcp_ext_arg_callbacks callbacks = {.destroy = port_of_dead_pcb};
 	struct tcp_pcb *pcb = tcp_new_ip_type(own->family == ADDR_V6 ? IPADDR_TYPE_V6
 								     : IPADDR_TYPE_V4);
 
 	*error = -ENOBUFS;
 	if (pcb == NULL)
 		return NULL;
-	/* Set, not bound: tcp_bind() would walk all connections to find what port_take() knows. */
+	/* Set, not bound: tcp_bind() would walk all connections to find what port_choose() knows. */
 	addr_to_lwip(own, &pcb->local_ip);
-	pcb->local_port = port_take();
+	tcp_bind_netif(pcb, &stack->netif);
+	pcb->local_port = port_choose(pcb, to, to_port);
 	if (pcb->local_port == 0) {
 		*error = -EADDRNOTAVAIL;
 		tcp_abort(pcb);
 		return NULL;
 	}
-	tcp_ext_arg_set_callbacks(pcb, 0, &callbacks);
-	tcp_ext_arg_set(pcb, 0, (void *)(uintptr_t)pcb->local_port);
-	tcp_bind_netif(pcb, &stack->netif);
 	return pcb;
 }
 
@@ -384,17 +376,16 @@ struct stack_conn *stack_connect(struct stack *stack, const struct addr *to, voi
 	*error = -ENOBUFS;
 	if (!has_room(stack))
 		return NULL; /* lwIP would make room by killing another connection */
-	pcb = new_pcb(stack, own, error);
+	addr_to_lwip(to, &ip);
+	pcb = new_pcb(stack, own, &ip, to->port, error);
 	if (pcb == NULL)
 		return NULL;
 	*error = -ENOBUFS;
 	conn = conn_new(stack, user);
 	if (conn == NULL) {
-		stack->stats.refused++;
 		tcp_abort(pcb);
 		return NULL;
 	}
-	addr_to_lwip(to, &ip);
 	attach(conn, pcb);
 	clock_touch();
 	if (tcp_connect(pcb, &ip, to->port, on_connected) != ERR_OK) {
@@ -423,6 +414,11 @@ size_t stack_write(struct stack_conn *conn, const uint8_t *bytes, size_t len)
 	conn->lent += (uint32_t)len;
 	mark_dirty(conn);
 	return len;
+}
+
+size_t stack_unsent(const struct stack_conn *conn)
+{
+	return conn->state == STACK_CONN_OPEN ? conn->pcb->snd_lbb - conn->pcb->snd_nxt : 0;
 }
 
 /* tcp_recved() takes 16 bits. */
@@ -468,6 +464,8 @@ void stack_shutdown(struct stack_conn *conn)
 	if (conn->state != STACK_CONN_OPEN)
 		return;
 	conn->shut = true;
+	if (conn->fin_seen)
+		port_rest(conn->pcb->local_port);
 	clock_touch();
 	tcp_shutdown(conn->pcb, 0, 1); /* ERR_MEM: lwIP tries again by itself */
 	detach_if_done(conn);

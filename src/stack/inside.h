@@ -90,6 +90,14 @@ void clock_touch(void);
 /* When the timers next have something to do; UINT64_MAX: nothing waits for time. */
 uint64_t clock_deadline(void);
 
+/* --- demux.c --------------------------------------------------------------------------------- */
+
+/* A TCP packet, let in by the filter, that lwIP gets soon: its connection's memory is fetched. */
+void demux_expect(const uint8_t *packet);
+/* What lwIP still holds for this interface: connections in TIME_WAIT or waiting for a last ACK. */
+void demux_expect(const uint8_t *p);
+void demux_drop(const struct netif *netif);
+
 /* --- conn.c --------------------------------------------------------------------------------- */
 
 void addr_to_lwip(const struct addr *addr, ip_addr_t *ip);
@@ -105,6 +113,11 @@ void conn_output(struct stack *stack);
 
 /* What lwIP allocates is counted in this budget; random numbers come from this source. */
 void port_bind(struct budget *budget, void (*random)(void *ctx, void *out, size_t len), void *ctx);
-/* A free local port, random over the whole range (RFC 6056); 0: none. */
-uint16_t port_take(void);
-void port_give(uint16_t port);
+/* Memory that is kept for reuse: a tick passes, and some of it may not be needed any more. */
+void port_age(void);
+/* Gives it back: all, or all but a little while nothing is going on. */
+void port_trim(bool all);
+/* A local port that no connection of this pcb's address and interface to this target has; 0: none. */
+uint16_t port_choose(const struct tcp_pcb *pcb, const ip_addr_t *to, uint16_t to_port);
+/* The peer will be in TIME_WAIT with it: not for a new connection soon. */
+void port_rest(uint16_t port);

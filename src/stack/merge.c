@@ -154,6 +154,7 @@ void merge_input(struct stack *stack, struct pbuf *pbuf)
 		hold(merge, &segment, pbuf);
 		stack->stats.rx_merged++;
 	} else {
+		demux_expect(segment.packet);
 		merge_flush(stack);
 		hold(merge, &segment, pbuf);
 	}

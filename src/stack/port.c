@@ -2,43 +2,73 @@
 /*
  * What lwIP asks of its platform: memory, random numbers, local ports.
  *
- * Memory comes from malloc(), and every byte of it is counted in the proxy's budget first: a size
- * word in front of each block says how much to give back. At the ceiling lwIP sees a failed
- * allocation, which it treats like a lost packet.
+ * Memory is counted in the proxy's budget before it is taken; at the ceiling lwIP sees a failed
+ * allocation, which it treats like a lost packet. What is small - the headers of packets, segments,
+ * connections - comes from a slab, the rest from malloc(). lwIP frees without saying how much, so
+ * the size stands in front of each block.
  *
- * Local ports are a bitmap over 1024..65535, taken at random. One that lwIP is done with does not
- * come back before all others have had their turn, oldest first: the peer may be in TIME_WAIT with
- * it, and would not take a SYN for a new connection.
+ * Local ports come from all of 1024..65535, in the order of a random permutation, again and again,
+ * except those that a connection to the same target still has, in TIME_WAIT or not: the same port
+ * may lead to several targets. And except those that the peer may have in TIME_WAIT, because it
+ * closed first: it would not take a SYN from there. Such a port rests until at least half of all
+ * ports have had their turn.
  */
 #include "inside.h"
+#include "slab.h"
 
+#include "lwip/priv/tcp_priv.h"
+
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
 	PORT_FIRST = 1024, /* RFC 6056, section 3.2 */
-	PORT_COUNT = 65536 - PORT_FIRST,
+	PORT_TRIES = 1024, /* of these one is free unless 99 % are not */
+	PORTS_HALF = 65536 / 2,
+	FEISTEL_ROUNDS = 4,
 };
 
-/* In front of each block; keeps malloc()'s alignment of 16. */
+/* The sanitizer knows more about malloc()'s blocks, and would not see misuse within a page. */
+#ifdef __SANITIZE_ADDRESS__
+enum { SMALL_MAX = 0 };
+#else
+enum { SMALL_MAX = SLAB_BLOCK_MAX };
+#endif
+
+/* As lwIP sees it behind its size. */
 struct block {
-	size_t size;
-	size_t unused;
+	size_t size; /* with this */
+	uint8_t bytes[];
 };
+static_assert(MEM_ALIGNMENT <= sizeof(struct block), "aligned as lwIP wants it");
 
-static struct budget *memory;
+static struct slab small;
 static void (*random_source)(void *ctx, void *out, size_t len);
 static void *random_ctx;
-static uint8_t port_taken[65536 / 8]; /* used once, or in use */
-static uint32_t ports_taken;
-static uint16_t resting[65536]; /* a ring of those that are not in use any more */
-static uint16_t resting_first, resting_end;
+static uint8_t round_functions[FEISTEL_ROUNDS][UINT8_MAX + 1];
+static uint16_t ports_taken;	      /* modulo 2^16, those included that were passed over */
+static uint8_t resting[2][65536 / 8]; /* bitmaps: for one half of a cycle each */
 
 void port_bind(struct budget *budget, void (*random)(void *ctx, void *out, size_t len), void *ctx)
 {
-	memory = budget;
+	if (random_source == NULL) {
+		slab_init(&small, budget);
+		random(ctx, round_functions, sizeof(round_functions));
+	}
+	small.budget = budget;
 	random_source = random;
 	random_ctx = ctx;
+}
+
+void port_age(void)
+{
+	slab_age(&small);
+}
+
+void port_trim(bool all)
+{
+	slab_trim(&small, all);
 }
 
 uint32_t stack_port_random(void)
@@ -49,20 +79,33 @@ uint32_t stack_port_random(void)
 	return value;
 }
 
+static void *alloc_large(size_t size)
+{
+	void *block;
+
+	if (!budget_take(small.budget, size))
+		return NULL;
+	block = malloc(size);
+	if (block == NULL)
+		budget_give(small.budget, size);
+	return block;
+}
+
+static void free_large(struct block *block)
+{
+	budget_give(small.budget, block->size);
+	free(block);
+}
+
 void *stack_port_malloc(size_t size)
 {
-	size_t whole = size + sizeof(struct block);
-	struct block *block;
+	size_t whole = sizeof(struct block) + size;
+	struct block *block = whole <= SMALL_MAX ? slab_alloc(&small, whole) : alloc_large(whole);
 
-	if (!budget_take(memory, whole))
+	if (block == NULL)
 		return NULL;
-	block = malloc(whole);
-	if (block == NULL) {
-		budget_give(memory, whole);
-		return NULL;
-	}
 	block->size = whole;
-	return block + 1;
+	return block->bytes;
 }
 
 void *stack_port_calloc(size_t count, size_t size)
@@ -76,36 +119,54 @@ void *stack_port_calloc(size_t count, size_t size)
 
 void stack_port_free(void *bytes)
 {
-	struct block *block = (struct block *)bytes - 1;
+	struct block *block = (struct block *)((uint8_t *)bytes - sizeof(struct block));
 
-	budget_give(memory, block->size);
-	free(block);
+	if (block->size <= SMALL_MAX)
+		slab_free(&small, block, block->size);
+	else
+		free_large(block);
 }
 
-static bool is_taken(uint32_t port)
+/* A permutation of the numbers of 16 bits: a Feistel network with random functions of one byte. */
+static uint16_t permute(uint16_t number)
 {
-	return (port_taken[port / 8] >> (port % 8)) & 1;
-}
+	uint8_t left = (uint8_t)(number >> 8), right = (uint8_t)number;
 
-uint16_t port_take(void)
-{
-	uint32_t start = stack_port_random() % PORT_COUNT;
+	for (size_t i = 0; i < FEISTEL_ROUNDS; i++) {
+		uint8_t next = left ^ round_functions[i][right];
 
-	if (ports_taken == PORT_COUNT)
-		return resting_first == resting_end ? 0 : resting[resting_first++];
-	for (uint32_t i = 0;; i++) {
-		uint32_t port = PORT_FIRST + (start + i) % PORT_COUNT;
-
-		if (!is_taken(port)) {
-			port_taken[port / 8] |= (uint8_t)(1u << (port % 8));
-			ports_taken++;
-			return (uint16_t)port;
-		}
+		left = right;
+		right = next;
 	}
+	return (uint16_t)(left << 8 | right);
 }
 
-void port_give(uint16_t port)
+static uint8_t *resting_now(void)
 {
-	CHECK(is_taken(port));
-	resting[resting_end++] = port;
+	return resting[ports_taken / PORTS_HALF];
+}
+
+void port_rest(uint16_t port)
+{
+	resting_now()[port / 8] |= (uint8_t)(1u << (port % 8));
+}
+
+static bool is_resting(uint16_t port)
+{
+	return ((resting[0][port / 8] | resting[1][port / 8]) >> (port % 8)) & 1;
+}
+
+uint16_t port_choose(const struct tcp_pcb *pcb, const ip_addr_t *to, uint16_t to_port)
+{
+	for (int i = 0; i < PORT_TRIES; i++) {
+		uint16_t port;
+
+		if (ports_taken % PORTS_HALF == 0)
+			memset(resting_now(), 0, sizeof(resting[0]));
+		port = permute(ports_taken++);
+		if (port >= PORT_FIRST && !is_resting(port) &&
+		    tcp_demux_find(&pcb->local_ip, to, port, to_port, pcb->netif_idx) == NULL)
+			return port;
+	}
+	return 0;
 }

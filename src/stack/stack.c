@@ -94,17 +94,39 @@ void stack_input(struct stack *stack, const struct dgram *packets, size_t count,
 	merge_flush(stack);
 }
 
+/* Of the segment that comes to send_packet() next. */
+static bool had_left_before;
+
+/*
+ * Keep-alives and probes of a closed window repeat old numbers, too, but are of one piece. A SYN's
+ * number lies before snd_nxt from the start.
+ */
+void stack_port_segment(const struct pbuf *segment, const struct tcp_hdr *header,
+			const struct tcp_pcb *pcb)
+{
+	had_left_before = false;
+	if (pcb == NULL)
+		return;
+	if ((TCPH_FLAGS(header) & TCP_SYN) != 0)
+		had_left_before = pcb->nrtx > 0;
+	else if (segment->next != NULL || (TCPH_FLAGS(header) & TCP_FIN) != 0)
+		had_left_before = TCP_SEQ_LT(lwip_ntohl(header->seqno), pcb->snd_nxt);
+}
+
 static err_t send_packet(struct netif *netif, struct pbuf *chain)
 {
 	struct stack *stack = netif->state;
 	uint8_t *room = stack->config.room(stack->config.out_ctx, chain->tot_len);
+	bool again = had_left_before;
 
+	had_left_before = false;
 	if (room == NULL) {
 		stack->blocked = true;
 		return ERR_MEM;
 	}
 	pbuf_copy_partial(chain, room, chain->tot_len, 0);
 	stack->stats.tx_packets++;
+	stack->stats.tx_retransmitted += again;
 	stack->config.push(stack->config.out_ctx, room, chain->tot_len);
 	return ERR_OK;
 }
@@ -178,29 +200,15 @@ struct stack *stack_new(const struct stack_config *config, uint64_t now_ns)
 	return stack;
 }
 
-/* What lwIP still holds for this interface: connections in TIME_WAIT or waiting for a last ACK. */
-static void drop_lingering(const struct netif *netif, struct tcp_pcb *list)
-{
-	uint8_t index = netif_get_index(netif);
-
-	while (list != NULL) {
-		struct tcp_pcb *next = list->next;
-
-		if (list->netif_idx == index)
-			tcp_abandon(list, 0);
-		list = next;
-	}
-}
-
 void stack_free(struct stack *stack)
 {
 	CHECK(!stack->in_event);
 	stack_unlisten(stack);
 	while (!list_empty(&stack->conns))
 		conn_drop(list_entry(stack->conns.next, struct stack_conn, all));
-	drop_lingering(&stack->netif, tcp_active_pcbs);
-	drop_lingering(&stack->netif, tcp_tw_pcbs);
+	demux_drop(&stack->netif);
 	netif_remove(&stack->netif);
+	port_trim(true);
 	free(stack);
 }
 

@@ -195,6 +195,7 @@ static void transfer(uint64_t seed, uint8_t family, uint32_t loss, uint32_t swap
 	cr_assert(client.ended && accepted_ends.end[0].ended);
 	cr_assert_eq(client.how, STACK_END_CLOSED);
 	cr_assert_eq(accepted_ends.end[0].how, STACK_END_CLOSED);
+	cr_assert_eq(stack_stats(pair.side[0].stack)->tx_retransmitted > 0, loss > 0);
 	finish(&pair);
 }
 
@@ -340,6 +341,7 @@ Test(stack, unread_bytes_close_the_window)
 	}
 	cr_assert_leq(accepted_ends.end[0].received, 65535);
 	cr_assert_gt(accepted_ends.end[0].received, 60000);
+	cr_assert_eq(stack_stats(pair.side[0].stack)->tx_retransmitted, 0, "probes do not count");
 	finish(&pair);
 }
 
@@ -405,6 +407,22 @@ Test(stack, idle_connection_sleeps)
 	settle(&pair);
 	cr_assert(client.connected);
 	cr_assert_gt(stack_deadline(pair.side[0].stack), pair.now_ns + 50ULL * 1000000000);
+	finish(&pair);
+}
+
+Test(stack, keep_alives_are_no_retransmissions)
+{
+	static struct stack_pair pair;
+	struct end client = {0};
+	uint64_t sent;
+
+	start(&pair, 16);
+	dial(&pair, &client, ADDR_V4);
+	settle(&pair);
+	sent = stack_stats(pair.side[0].stack)->tx_packets;
+	run(&pair, &client, 300);
+	cr_assert_gt(stack_stats(pair.side[0].stack)->tx_packets, sent);
+	cr_assert_eq(stack_stats(pair.side[0].stack)->tx_retransmitted, 0);
 	finish(&pair);
 }
 
@@ -477,5 +495,39 @@ Test(stack, hostile_packets_are_dropped)
 		pair.side[0].queue[pair.side[0].queue_len++] = (struct wire_packet){data, len};
 		pair_step(&pair);
 	}
+	finish(&pair);
+}
+
+/*
+ * A retransmission that cannot leave is the last segment that waits, though not the last of the
+ * stream: the FIN belongs behind those that are under way.
+ */
+Test(stack, end_behind_a_blocked_retransmission)
+{
+	static struct stack_pair pair;
+	struct stack_side *side = &pair.side[0];
+	struct end client = {.to_send = 10 * 1380, .pattern_in = 7};
+	uint64_t consumed = 0;
+
+	start(&pair, 91);
+	pair.whole = true;
+	dial(&pair, &client, ADDR_V4);
+	for (int i = 0; i < 10; i++)
+		pair_step(&pair);
+	cr_assert(client.connected);
+	pump(&client, &consumed);
+	stack_turn(side->stack);
+	cr_assert_eq(side->queue_len, 10);
+	free(side->queue[0].data);
+	memmove(side->queue, side->queue + 1, 9 * sizeof(side->queue[0]));
+	side->queue_len = 9;
+	side->no_room = true;
+	pair_step(&pair); /* duplicate acknowledgements: fast retransmit, which is blocked */
+	client.shut_when_sent = true;
+	pump(&client, &consumed);
+	side->no_room = false;
+	run(&pair, &client, 60);
+	cr_assert_eq(accepted_ends.end[0].received, client.to_send);
+	cr_assert(accepted_ends.end[0].fin);
 	finish(&pair);
 }

@@ -222,6 +222,24 @@ Test(stack_merge, a_gap_is_not_bridged)
 	finish();
 }
 
+/* Three duplicates are due, however the segments behind the gap were merged. */
+Test(stack_merge, a_gap_is_repaired_without_a_timeout)
+{
+	struct stack_side *side = &pair.side[0];
+
+	start(1, ADDR_V4);
+	put_on_wire(&client[0], 0, 10 * SEGMENT4);
+	free(side->queue[0].data);
+	memmove(side->queue, side->queue + 1, 9 * sizeof(side->queue[0]));
+	side->queue_len = 9;
+	pair_carry(&pair, 0);
+	cr_assert_eq(merged(1), 8);
+	cr_assert_eq(pair.side[1].queue_len, 9);
+	settle();
+	cr_assert_eq(server[0].received, 10 * SEGMENT4);
+	finish();
+}
+
 /* The newest acknowledgement of a run counts, and its window. */
 Test(stack_merge, a_run_carries_the_newest_acknowledgement)
 {

@@ -88,7 +88,6 @@
 #define TCP_LISTEN_BACKLOG	   1
 #define TCP_DEFAULT_LISTEN_BACKLOG 255
 #define LWIP_TCP_KEEPALIVE	   1
-#define LWIP_TCP_PCB_NUM_EXT_ARGS  1
 #define SO_REUSE		   0
 
 /* Timers: ticks of 50 ms, retransmission ticks of 100 ms; first RTO 1 s (RFC 6298, section 2). */
@@ -103,6 +102,9 @@
 
 /* Initial window of 10 segments (RFC 6928). */
 #define LWIP_TCP_CALC_INITIAL_CWND(mss) ((tcpwnd_size_t)(10 * (mss)))
+
+/* No options are added: the hook tells which segments are sent again. */
+#define LWIP_HOOK_TCP_OUT_ADD_TCPOPTS(p, hdr, pcb, opts) (stack_port_segment(p, hdr, pcb), (opts))
 
 /* Initial sequence numbers nobody can guess. */
 #define LWIP_HOOK_TCP_ISN(local_ip, local_port, remote_ip, remote_port) stack_port_random()

@@ -27,5 +27,12 @@ void stack_port_free(void *memory);
 /* The checksum of RFC 1071, as wide as the CPU. */
 uint16_t stack_port_chksum(const void *data, int len);
 
+/* lwIP is about to send this segment; `pcb` may be NULL. */
+struct pbuf;
+struct tcp_hdr;
+struct tcp_pcb;
+void stack_port_segment(const struct pbuf *segment, const struct tcp_hdr *header,
+			const struct tcp_pcb *pcb);
+
 #define LWIP_RAND() stack_port_random()
 #define LWIP_CHKSUM stack_port_chksum
