@@ -37,8 +37,10 @@ COMMON  += -DHAVE_IPSEC_MB
 LIBS    += -l:libIPSec_MB.a
 endif
 
-comma   := ,
-LDFLAGS_release := $(if $(filter 1,$(STATIC)),-static-pie -Wl$(comma)--no-warnings,-pie) \
+# ld warns of name services in a static glibc, which c-ares refers to and nothing calls: heard only
+# when linking fails. (Its --no-warnings would let unresolved symbols pass as well.)
+QUIETLY  = 2>$@.log || { cat $@.log >&2; exit 1; }
+LDFLAGS_release := $(if $(filter 1,$(STATIC)),-static-pie,-pie) \
 		   -Wl,-z,relro,-z,now,-z,noexecstack
 FLAGS_release := $(OPT) $(HARDEN)
 FLAGS_asan    := -DLWIP_CHECKED -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all \
@@ -59,7 +61,7 @@ HELPERS  := $(sort $(wildcard tests/e2e/*.c))
 PROGRAM  := $(B)/wg-tinyproxy
 HELPER_BIN := $(HELPERS:tests/e2e/%.c=$(B)/e2e/%)
 
-.PHONY: all help deps deps-test deps-dev test unit asan e2e demo bench check format clean
+.PHONY: all help deps deps-test deps-dev deps-k8s test unit asan e2e demo install uninstall bench check format clean
 all: $(PROGRAM)
 
 help:
@@ -70,6 +72,7 @@ help:
 	@echo 'make unit asan  unit and simulation tests alone: plain, under ASan+UBSan'
 	@echo 'make e2e        end-to-end tests alone (E2E="name name": only these)'
 	@echo 'make bench      measure: CPU per gigabyte, requests, memory (bench/README.md)'
+	@echo 'make install    into PREFIX (/usr/local) under DESTDIR; make uninstall removes it'
 	@echo 'make check      format, layers, purity, linters, unit tests'
 	@echo 'make format     clang-format all sources'
 	@echo 'make clean      remove $(B)/'
@@ -83,6 +86,10 @@ deps-test:
 	@tools/deps test
 deps-dev:
 	@tools/deps dev
+# The types of Kubernetes' API for tests/e2e/k8s.sh, which Debian has no package of.
+deps-k8s:
+	python3 -m venv $(B)/k8s
+	$(B)/k8s/bin/pip install -q --disable-pip-version-check kubernetes-validate==1.37.0
 
 # settled NAME,VALUE: a file that is touched when a setting has changed since the last build.
 define settled
@@ -134,7 +141,7 @@ $(B)/$(1)/libwgtp.a: $$(OBJ_$(1))
 
 $(B)/$(1)/wg-tinyproxy: $$(MAIN_$(1)) $(B)/$(1)/libwgtp.a
 	$$(say) LD $$@
-	$$(Q)$$(CC) $$(LDFLAGS_$(1)) $$^ $(LIBS) -o $$@
+	$$(Q)$$(CC) $$(LDFLAGS_$(1)) $$^ $(LIBS) -o $$@ $$(QUIETLY)
 
 $$(TEST_$(1)): $(B)/$(1)/%: $(B)/$(1)/%.o $$(UTIL_$(1)) $(B)/$(1)/libwgtp.a
 	$$(say) LD $$@
@@ -164,11 +171,11 @@ unit: $(TEST_release)
 asan: $(TEST_asan)
 	@tests/run asan $(TEST_asan)
 
-e2e: $(PROGRAM) $(HELPER_BIN)
+e2e: $(PROGRAM) $(HELPER_BIN) $(B)/bench/load
 	@tests/run e2e $(E2E)
 
 test: deps-test
-	@$(MAKE) --no-print-directory all $(TEST_release) $(TEST_asan) $(HELPER_BIN)
+	@$(MAKE) --no-print-directory all $(TEST_release) $(TEST_asan) $(HELPER_BIN) $(B)/bench/load
 	@tests/run all $(TEST_release) -- $(TEST_asan)
 
 demo:
@@ -176,16 +183,47 @@ demo:
 	@$(MAKE) --no-print-directory $(PROGRAM) $(HELPER_BIN)
 	@tools/demo
 
-$(B)/release/bench/micro: $(B)/release/bench/micro.o $(B)/release/libwgtp.a
-	$(say) LD $@
-	$(Q)$(CC) $(LDFLAGS_release) $^ $(LIBS) -o $@
+# --- installing it -------------------------------------------------------------------------------
 
-bench: $(PROGRAM) $(HELPER_BIN) $(B)/release/bench/micro
+PREFIX    ?= /usr/local
+unit      := wg-tinyproxy@.service
+INSTALLED := bin/wg-tinyproxy bin/wg_conf_to_env.sh share/man/man8/wg-tinyproxy.8 \
+	     lib/systemd/system/$(unit)
+installed  = '$(DESTDIR)$(PREFIX)/$(filter %$(1),$(INSTALLED))'
+
+install: $(PROGRAM)
+	install -D -m 0755 $(PROGRAM) $(call installed,/wg-tinyproxy)
+	install -D -m 0755 tools/wg_conf_to_env.sh $(call installed,.sh)
+	install -D -m 0644 dist/wg-tinyproxy.8 $(call installed,.8)
+	install -D -m 0644 dist/$(unit).in $(call installed,/$(unit))
+	sed -i 's|@bindir@|$(PREFIX)/bin|' $(call installed,/$(unit))
+
+uninstall:
+	rm -f $(INSTALLED:%='$(DESTDIR)$(PREFIX)/%')
+
+# What the benchmark runs beside the program: two that use the product's code, and the generator.
+BENCH_BIN := $(addprefix $(B)/release/bench/,micro limit) $(B)/bench/load
+bench_objects = $(patsubst %.c,$(B)/release/%.o,$(wildcard bench/$(1)*.c))
+
+$(B)/release/bench/%.o: INCLUDE += -Itests/util
+$(B)/release/bench/micro: $(call bench_objects,micro) $(B)/release/tests/util/stack_peer.o
+$(B)/release/bench/limit: $(call bench_objects,limit)
+$(B)/release/bench/micro $(B)/release/bench/limit: $(B)/release/libwgtp.a
+	$(say) LD $@
+	$(Q)$(CC) $(LDFLAGS_release) $(filter %.o,$^) $(filter %.a,$^) $(LIBS) -o $@ $(QUIETLY)
+
+$(B)/bench/load: $(wildcard bench/load/*.[ch]) tests/e2e/listen.h include/base/time.h Makefile
+	@mkdir -p $(@D)
+	$(say) CC bench/load
+	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -O2 -g $(WARN) -Iinclude -Itests/e2e $(filter %.c,$^) -o $@
+
+bench: $(PROGRAM) $(HELPER_BIN) $(BENCH_BIN)
 	@E2E_BUILD=$(B) bench/run
 
-SHELL_FILES := $(wildcard tools/* bench/run tests/run tests/e2e/*.sh tests/e2e/*.bash third_party/lwip/fetch .ci/run)
+SHELL_FILES := $(wildcard tools/* bench/run bench/compare bench/*.bash tests/run tests/e2e/*.sh \
+	       tests/e2e/*.bash third_party/lwip/fetch .ci/run)
 FORMATTED   := $(wildcard src/*/*.[ch] include/*.h include/*/*.h tests/*/*.[ch] bench/*.[ch] \
-	       third_party/lwip/port/*.[ch] third_party/lwip/port/*/*.h)
+	       bench/*/*.[ch] third_party/lwip/port/*.[ch] third_party/lwip/port/*/*.h)
 
 check: $(PROGRAM) $(TEST_release)
 	@tools/check-layers

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "micro.h"
 #include "aead.h"
 #include "arch/cc.h"
 #include "base/check.h"
@@ -13,7 +14,8 @@
 
 /*
  * What the data path costs per packet without sockets: the AEAD by engine and size, the WireGuard
- * core between two peers in memory, the Internet checksum. One JSON object per line on stdout.
+ * core between two peers in memory, the Internet checksum, the TCP stack (micro_stack.c). One JSON
+ * object per line on stdout.
  *
  * A figure is the median of ROUNDS rounds after one that warms up; least and most stand beside it.
  * A round repeats prepare, run, verify until the runs alone have taken ROUND_NS. Prepare lays out
@@ -33,14 +35,6 @@ enum {
 
 static const size_t sizes[] = {64, 512, PACKET_LEN, SIZE_MAX_LEN};
 
-struct bench {
-	const char *name, *engine;
-	size_t len; /* bytes of one packet */
-	void (*prepare)(const struct bench *bench);
-	void (*run)(const struct bench *bench);
-	void (*verify)(const struct bench *bench);
-};
-
 /* --- rounds ------------------------------------------------------------------------------------ */
 
 static uint64_t now_ns(void)
@@ -51,22 +45,24 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
-/* Nanoseconds per packet. */
+/* Nanoseconds per operation. */
 static double run_round(const struct bench *bench)
 {
-	uint64_t spent_ns = 0, packets = 0;
+	uint64_t spent_ns = 0, operations = 0;
 
 	while (spent_ns < ROUND_NS) {
 		uint64_t started_ns;
 
-		bench->prepare(bench);
+		if (bench->prepare != NULL)
+			bench->prepare(bench);
 		started_ns = now_ns();
 		bench->run(bench);
 		spent_ns += now_ns() - started_ns;
-		bench->verify(bench);
-		packets += BATCH;
+		if (bench->verify != NULL)
+			bench->verify(bench);
+		operations += bench->batch;
 	}
-	return (double)spent_ns / (double)packets;
+	return (double)spent_ns / (double)operations;
 }
 
 static int compare_doubles(const void *a, const void *b)
@@ -76,7 +72,7 @@ static int compare_doubles(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void measure(const struct bench *bench)
+void measure(const struct bench *bench)
 {
 	double ns[ROUNDS], median;
 
@@ -85,10 +81,10 @@ static void measure(const struct bench *bench)
 		ns[i] = run_round(bench);
 	qsort(ns, ROUNDS, sizeof(ns[0]), compare_doubles);
 	median = ns[ROUNDS / 2];
-	printf("{\"bench\":\"%s\",\"engine\":\"%s\",\"size\":%zu,\"batch\":%d,\"rounds\":%d,"
-	       "\"ns\":%.1f,\"ns_min\":%.1f,\"ns_max\":%.1f,\"gbyte_per_s\":%.3f}\n",
-	       bench->name, bench->engine, bench->len, BATCH, ROUNDS, median, ns[0], ns[ROUNDS - 1],
-	       (double)bench->len / median);
+	printf("{\"bench\":\"%s\",\"engine\":\"%s\",\"size\":%zu,\"batch\":%zu,\"rounds\":%d,"
+	       "\"conns\":%zu,\"ns\":%.1f,\"ns_min\":%.1f,\"ns_max\":%.1f,\"gbyte_per_s\":%.3f}\n",
+	       bench->name, bench->engine, bench->len, bench->batch, ROUNDS, bench->conns, median,
+	       ns[0], ns[ROUNDS - 1], (double)bench->len / median);
 	fflush(stdout);
 }
 
@@ -142,10 +138,10 @@ static void verify_opened(const struct bench *bench)
 
 static void measure_aead(const char *engine, size_t len)
 {
-	const struct bench seal = {"aead_seal",	  engine,   len,
-				   prepare_texts, run_seal, verify_sealed};
-	const struct bench open = {"aead_open",	   engine,   len,
-				   prepare_sealed, run_open, verify_opened};
+	const struct bench seal = {"aead_seal", engine,	       len,   prepare_texts,
+				   run_seal,	verify_sealed, BATCH, 0};
+	const struct bench open = {"aead_open", engine,	       len,   prepare_sealed,
+				   run_open,	verify_opened, BATCH, 0};
 
 	prepare_texts(&seal);
 	run_seal(&seal);
@@ -278,10 +274,10 @@ static void verify_all(const struct bench *bench)
 static void measure_core(void)
 {
 	const char *engine = aead_init(NULL);
-	const struct bench seal = {"wg_seal",	    engine,	 PACKET_LEN,
-				   prepare_packets, run_wg_seal, verify_all};
-	const struct bench open = {"wg_open",	     engine,	  PACKET_LEN,
-				   prepare_messages, run_wg_open, verify_all};
+	const struct bench seal = {"wg_seal",	engine,	    PACKET_LEN, prepare_packets,
+				   run_wg_seal, verify_all, BATCH,	0};
+	const struct bench open = {"wg_open",	engine,	    PACKET_LEN, prepare_messages,
+				   run_wg_open, verify_all, BATCH,	0};
 
 	core_connect();
 	measure(&seal);
@@ -309,8 +305,8 @@ static void run_chksum(const struct bench *bench)
 /* All packets are alike, and so are their sums. */
 static void measure_chksum(void)
 {
-	const struct bench chksum = {"stack_port_chksum", "-",	      PACKET_LEN,
-				     prepare_packets,	  run_chksum, verify_all};
+	const struct bench chksum = {"stack_port_chksum", "-",	      PACKET_LEN, prepare_packets,
+				     run_chksum,	  verify_all, BATCH,	  0};
 
 	measure(&chksum);
 }
@@ -323,5 +319,6 @@ int main(void)
 	measure_engines();
 	measure_core();
 	measure_chksum();
+	measure_stack();
 	return 0;
 }

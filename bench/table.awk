@@ -1,123 +1,126 @@
 # SPDX-License-Identifier: MIT
-# The table of one result file of bench/run: medians over the rounds, least and most beside them.
-#
-#	awk -f bench/table.awk build/bench/run-DATE.json
+# The table of a result file of bench/run; bench/samples.awk comes first. A figure is the median, in
+# brackets how far the furthest sample is from it; the ratio is this / that program.
 
-# The value of one field of a flat JSON object.
-function value(line, name, found)
-{
-	if (!match(line, "\"" name "\":(\"[^\"]*\"|[^,}]*)"))
-		return ""
-	found = substr(line, RSTART + length(name) + 3, RLENGTH - length(name) - 3)
-	gsub(/"/, "", found)
-	return found
+BEGIN {
+	WIDTH = 14
+	about["pair"] = "pair: client -> ingress == UDP over loopback == egress -> server"
+	about["egress"] = "egress: client -> wireguard-go (peer) == UDP == program -> server"
+	about["ingress"] = "ingress: client -> program == UDP == wireguard-go (peer) -> server"
 }
 
-# The samples of `key`, in order: sorted[1..count].
-function sort_samples(key, count, i, k, x)
+function spread(program, row, middle, up, down)
 {
-	count = counts[key]
-	for (i = 1; i <= count; i++) {
-		x = samples[key, i]
-		for (k = i; k > 1 && sorted[k - 1] > x; k--)
-			sorted[k] = sorted[k - 1]
-		sorted[k] = x
-	}
+	middle = median_of(program, row)
+	up = most_of(program, row) - middle
+	down = middle - least_of(program, row)
+	return middle == 0 ? 0 : 100 * (up > down ? up : down) / (middle < 0 ? -middle : middle)
+}
+
+function cell(program, row)
+{
+	if (!counts[program, row])
+		return "-"
+	if (!has_range(program, row))
+		return brief(median_of(program, row))
+	return sprintf("%s (%.0f%%)", brief(median_of(program, row)), spread(program, row))
+}
+
+function ratio(program, row)
+{
+	if (!counts["this", row] || !counts[program, row] || median_of(program, row) <= 0)
+		return ""
+	return sprintf("%.2f", median_of("this", row) / median_of(program, row))
+}
+
+function has_role(program, role, i)
+{
+	for (i = 1; i <= row_count; i++)
+		if (part(rows[i], 1) == role && counts[program, rows[i]])
+			return 1
+	return 0
+}
+
+# "this" first: the others are compared with it.
+function columns_of(role, i, count)
+{
+	count = 0
+	if (has_role("this", role))
+		column[++count] = "this"
+	for (i = 1; i <= program_count; i++)
+		if (programs[i] != "this" && has_role(programs[i], role))
+			column[++count] = programs[i]
 	return count
 }
 
-function median_of(key, count)
+function print_line(first, texts, ratios, count, line, i)
 {
-	count = sort_samples(key)
-	return (sorted[int((count + 1) / 2)] + sorted[int(count / 2) + 1]) / 2
-}
-
-# Three digits or more: the figures span from CPU seconds to kibibytes.
-function brief(x)
-{
-	return sprintf(x >= 100 ? "%.0f" : x >= 10 ? "%.1f" : "%.3f", x)
-}
-
-function summary(key, middle)
-{
-	if (!counts[key])
-		return "-"
-	middle = median_of(key)
-	return brief(middle) " (" brief(sorted[1]) ".." brief(sorted[counts[key]]) ")"
-}
-
-# One sample of each number of a load's line.
-function take_load(line, program, row, fields, i, pair, count)
-{
-	program = value(line, "program")
-	gsub(/[{}"]/, "", line)
-	count = split(line, fields, ",")
-	for (i = 5; i <= count; i++) {
-		split(fields[i], pair, ":")
-		row = sprintf("%-17s %5s  %-27s", load, conns, pair[1])
-		if (!(row in seen)) {
-			seen[row] = 1
-			rows[++row_count] = row
-		}
-		samples[program, row, ++counts[program, row]] = pair[2] + 0
+	line = sprintf("%-49s", first)
+	for (i = 1; i <= count; i++) {
+		line = line sprintf("  %-*s", width[i], texts[i])
+		if (column[i] != "this")
+			line = line sprintf(" %-6s", ratios[i])
 	}
+	sub(/ +$/, "", line)
+	print line
 }
 
-function print_micro(i)
+function print_role(role, count, i, k, row, texts, ratios)
 {
-	printf "\n%-18s %-10s %5s  %-28s %8s\n", "micro", "engine", "bytes", "ns per packet", "GB/s"
-	for (i = 1; i <= micro_count; i++)
-		print micro[i]
-}
-
-function print_row(row, ours, theirs, ratio)
-{
-	ours = "this" SUBSEP row
-	theirs = "baseline" SUBSEP row
-	if (!baseline) {
-		print row, summary(ours)
+	count = columns_of(role)
+	if (count == 0)
 		return
+	print "\n" about[role]
+	for (k = 1; k <= count; k++) {
+		texts[k] = column[k]
+		ratios[k] = "ratio"
+		width[k] = length(column[k]) > WIDTH ? length(column[k]) : WIDTH
 	}
-	ratio = "-"
-	if (counts[ours] && counts[theirs] && median_of(theirs) > 0)
-		ratio = sprintf("%.2f", median_of(ours) / median_of(theirs))
-	printf "%s %-28s %-28s %8s\n", row, summary(ours), summary(theirs), ratio
+	print_line(sprintf("%-10s %5s  %s", "load", "conns", "figure"), texts, ratios, count)
+	for (i = 1; i <= row_count; i++) {
+		row = rows[i]
+		if (part(row, 1) != role)
+			continue
+		for (k = 1; k <= count; k++) {
+			texts[k] = cell(column[k], row)
+			ratios[k] = ratio(column[k], row)
+		}
+		print_line(sprintf("%-10s %5s  %s", part(row, 2), part(row, 3), part(row, 4)), texts,
+			ratios, count)
+	}
 }
 
-function print_loads(i)
+# What works on bytes, and not for connections, has a throughput.
+function throughput(row, words, bytes)
 {
-	printf "\n%-17s %5s  %-27s ", "load", "conns", "figure"
-	if (baseline)
-		printf "%-28s %-28s %8s\n", "this: median (min..max)", "baseline", "ratio"
-	else
-		print "median (min..max)"
-	for (i = 1; i <= row_count; i++)
-		print_row(rows[i])
+	bytes = words[split(part(row, 4), words, " ")]
+	if (part(row, 3) > 0 || bytes == 0)
+		return ""
+	return sprintf("%.2f GB/s", bytes / median_of("this", row))
 }
 
-/^{"date"/ {
-	baseline = value($0, "baseline") != ""
-	printf "%s, commit %s, kernel %s, %s x %s\n", value($0, "date"), value($0, "commit"),
-		value($0, "kernel"), value($0, "cores"), value($0, "cpu")
-	printf "%s rounds, %s bytes per bulk load, %s requests\n", value($0, "rounds"),
-		value($0, "bytes"), value($0, "requests")
-}
-
-/^{"bench"/ {
-	micro[++micro_count] = sprintf("%-18s %-10s %5d  %-28s %8s", value($0, "bench"),
-		value($0, "engine"), value($0, "size"), brief(value($0, "ns") + 0) " (" \
-		brief(value($0, "ns_min") + 0) ".." brief(value($0, "ns_max") + 0) ")",
-		value($0, "gbyte_per_s"))
-}
-
-/^{"round"/ {
-	load = value($0, "load")
-	conns = value($0, "conns")
-	take_load($0)
+function print_micro(i, row, title)
+{
+	for (i = 1; i <= row_count; i++) {
+		row = rows[i]
+		if (part(row, 1) != "micro")
+			continue
+		if (!title++)
+			printf "\n%-20s %-16s %6s  %s\n", "micro", "variant, bytes", "conns",
+				"ns each (spread)"
+		printf "%-20s %-16s %6s  %-14s %s\n", part(row, 2), part(row, 4), part(row, 3),
+			cell("this", row), throughput(row)
+	}
 }
 
 END {
-	if (micro_count)
-		print_micro()
-	print_loads()
+	printf "%s, commit %s, Linux %s, %s x %s\n", value(header[""], "date"),
+		value(header[""], "commit"), value(header[""], "kernel"), value(header[""], "cores"),
+		value(header[""], "cpu")
+	printf "wireguard-go: %s; settings of this: %s\n", value(header[""], "wireguard_go"),
+		value(header[""], "env") == "" ? "none" : value(header[""], "env")
+	print_micro()
+	print_role("pair")
+	print_role("egress")
+	print_role("ingress")
 }
