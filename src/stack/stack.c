@@ -226,7 +226,8 @@ static struct tcp_pcb *listen_on(struct stack *stack, const struct addr *addr, u
 		return NULL;
 	}
 	tcp_bind_netif(pcb, &stack->netif);
-	listener = tcp_listen(pcb);
+	listener = tcp_listen_with_backlog(pcb,
+					   (u16_t)LWIP_MIN(stack->config.conns_max, UINT16_MAX));
 	if (listener == NULL) {
 		tcp_abort(pcb);
 		return NULL;

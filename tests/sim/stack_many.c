@@ -227,6 +227,20 @@ Test(stack_many, a_tick_costs_the_same_among_many_idle)
 	compare(among_ns(FEW, tick), among_ns(MANY, tick));
 }
 
+/* More at once than lwIP's own backlog holds: none has to come again. */
+Test(stack_many, a_burst_of_syns_is_answered)
+{
+	enum { BURST = 3000 };
+
+	start(0);
+	for (uint16_t port = PEER_FIRST_PORT; port < PEER_FIRST_PORT + BURST; port++)
+		peer_send(&peer, port, PEER_SYN, 0);
+	for (uint16_t port = PEER_FIRST_PORT; port < PEER_FIRST_PORT + BURST; port++)
+		cr_assert_eq(peer.conn[port].heard & (PEER_SYN | PEER_ACK), PEER_SYN | PEER_ACK,
+			     "port %u", port);
+	finish();
+}
+
 Test(stack_many, memory_goes_back_when_they_are_gone)
 {
 	size_t used;

@@ -81,14 +81,13 @@
 /* Everything is sent from lent memory: no copy, so no room for later appends. */
 #define TCP_OVERSIZE 0
 
-#define TCP_QUEUE_OOSEQ		   1
-#define LWIP_TCP_SACK_OUT	   1
-#define LWIP_TCP_MAX_SACK_NUM	   4
-#define LWIP_TCP_TIMESTAMPS	   0
-#define TCP_LISTEN_BACKLOG	   1
-#define TCP_DEFAULT_LISTEN_BACKLOG 255
-#define LWIP_TCP_KEEPALIVE	   1
-#define SO_REUSE		   0
+#define TCP_QUEUE_OOSEQ	      1
+#define LWIP_TCP_SACK_OUT     1
+#define LWIP_TCP_MAX_SACK_NUM 4
+#define LWIP_TCP_TIMESTAMPS   0
+#define TCP_LISTEN_BACKLOG    1
+#define LWIP_TCP_KEEPALIVE    1
+#define SO_REUSE	      0
 
 /* Timers: ticks of 50 ms, retransmission ticks of 100 ms; first RTO 1 s (RFC 6298, section 2). */
 #define TCP_TMR_INTERVAL  50
