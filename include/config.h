@@ -22,6 +22,7 @@ enum {
 };
 
 enum config_mode { CONFIG_EGRESS, CONFIG_INGRESS };
+enum config_io { CONFIG_IO_AUTO, CONFIG_IO_URING, CONFIG_IO_EPOLL };
 
 /* A host by address or name. addr.family is ADDR_NONE for a name; addr.port is always set. */
 struct config_host {
@@ -49,9 +50,11 @@ struct config {
 	uint32_t connections_max;
 	uint64_t memory_limit; /* bytes */
 	uint64_t connect_timeout_ns;
-	uint64_t drain_timeout_ns;	     /* 0: connections are cut at once */
+	uint64_t drain_timeout_ns; /* 0: connections are cut at once */
+	enum config_io io_backend;
 	char aead_engine[CONFIG_ENGINE_MAX]; /* "auto" or a name that aead_init() judges */
 	enum log_level log_level;
+	enum log_format log_format;
 };
 
 /* Where values come from. NULL from get(): not set. An empty value counts as not set. */
@@ -73,6 +76,10 @@ struct config_errors {
 bool config_read(struct config *config, const struct config_source *source,
 		 struct config_errors *errors);
 void config_wipe(struct config *config);
+
+/* What keeps a target at this address from being reached through the tunnel, as the end of a
+ * sentence about it; NULL: nothing. */
+const char *config_why_unreachable(const struct config *config, const struct addr *addr);
 
 /*
  * 64 hex digits or 44 characters of base64 (unused bits zero, as wg(8) wants them), no white space.

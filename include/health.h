@@ -15,6 +15,7 @@
 enum {
 	HEALTH_PROBERS_MAX = 32,
 	HEALTH_REQUEST_MAX = 4096,    /* bytes; longer ones get 431 */
+	HEALTH_BODY_MAX = 24 * 1024,  /* bytes of an answer: the metrics, with 64 allowed IPs */
 	HEALTH_REQUEST_TIMEOUT_S = 5, /* for a prober to send its request and take the answer */
 	HEALTH_PROBE_TIMEOUT_S = 5,   /* default of timeout=; at most _MAX */
 	HEALTH_PROBE_TIMEOUT_MAX_S = 60,
@@ -26,9 +27,18 @@ struct health_dial;
 /* 0 with a socket that is connected to the target (owned by the callee), or a negative errno. */
 void health_dialled(struct health_dial *dial, int fd, int error);
 
+/* What a prober may ask of the proxy itself. */
+enum health_check {
+	HEALTH_SERVING, /* the listeners are bound, it does not drain */
+	HEALTH_READY,	/* serving, and the tunnel works, or is idle after it did */
+	HEALTH_STARTED, /* the first handshake is done */
+};
+
 struct health_ops {
-	/* NULL when ready, else the reason in a few words. */
-	const char *(*not_ready)(void *ctx);
+	/* NULL when it is so, else the reason why not, in a few words. */
+	const char *(*why_not)(void *ctx, enum health_check check);
+	/* Writes the metrics, in the format of Prometheus; returns their length. */
+	size_t (*metrics)(void *ctx, char text[HEALTH_BODY_MAX]);
 	/*
 	 * Connects to the target the way that the proxy's connections go. Answers by calling
 	 * health_dialled() once, at once or later, also after cancel(). The dial is lent until

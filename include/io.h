@@ -145,6 +145,7 @@ struct io_backend {
 };
 
 extern const struct io_backend io_backend_uring; /* Linux >= 6.1 */
+extern const struct io_backend io_backend_epoll; /* everywhere */
 
 /*
  * `entries`: operations that may be handed over in one turn before the backend must enter the
@@ -152,6 +153,12 @@ extern const struct io_backend io_backend_uring; /* Linux >= 6.1 */
  * that this kernel or this sandbox has no such backend.
  */
 int io_init(struct io *io, const struct io_backend *backend, unsigned entries);
+
+/*
+ * io_uring where all of it works that is needed here, epoll otherwise: then `*refused` is why, a
+ * negative errno, and 0 with io_uring.
+ */
+int io_init_any(struct io *io, unsigned entries, int *refused);
 
 /* No operation may be under way. */
 void io_fini(struct io *io);

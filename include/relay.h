@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "base/addr.h"
 #include "base/budget.h"
+#include "base/metrics.h"
+#include "base/target.h"
 #include "io.h"
 #include "stack.h"
 
@@ -16,23 +17,20 @@
  */
 struct relay;
 
-/* Where new connections go: asked for each one. ADDR_NONE: not known yet, wait. */
-typedef struct addr relay_target_fn(void *ctx);
-
 struct relay_config {
 	struct io *io;
 	struct budget *budget; /* borrowed for life */
 	uint32_t conns_max;
-	uint64_t connect_timeout_ns;
-	relay_target_fn *target;
-	void *target_ctx;
+	uint64_t connect_timeout_ns; /* for all attempts of a connection together */
+	/* Lent for life: where connections go. While it is empty they wait for an address. */
+	struct target *target;
 };
 
 /* Why a connection was refused or broken, for the counters. */
 enum relay_refusal {
-	RELAY_REFUSED_LIMIT,   /* conns_max or memory */
-	RELAY_REFUSED_TARGET,  /* the target refused, or is unreachable */
-	RELAY_REFUSED_TIMEOUT, /* CONNECT_TIMEOUT */
+	RELAY_REFUSED_LIMIT,   /* conns_max or memory; at accepted() the stack counts it */
+	RELAY_REFUSED_TARGET,  /* the target refused, or is unreachable, at all its addresses */
+	RELAY_REFUSED_TIMEOUT, /* connect_timeout_ns, or the last address did not answer */
 	RELAY_REFUSED_ADDRESS, /* no address for the target's name in time */
 	RELAY_REFUSALS,
 };
@@ -43,6 +41,7 @@ struct relay_stats {
 	uint64_t refused[RELAY_REFUSALS];
 	uint64_t resets;
 	uint64_t host_bytes, tunnel_bytes; /* delivered to the host; accepted by the tunnel */
+	struct histogram connect_time;	   /* from arrival to the target's acceptance */
 };
 
 struct relay *relay_new(const struct relay_config *config);
@@ -52,12 +51,23 @@ struct relay *relay_new(const struct relay_config *config);
 void relay_set_stack(struct relay *relay, struct stack *stack);
 extern const struct stack_events relay_stack_events; /* their ctx is the relay */
 
+/* Told once how dialling ended: 0, or a negative errno. `fd` is for relay_dial() alone. */
+typedef void relay_dialled_fn(void *ctx, int fd, int error);
+
 /*
  * A host connection (owned from now on, tuned already: io_tune()) that is to go through the tunnel.
- * `dialled`, if not NULL, is told once: 0, or the negative errno why not.
+ * `dialled` may be NULL. Returns NULL when it was refused at once.
  */
-typedef void relay_dialled_fn(void *ctx, int error);
-void relay_adopt(struct relay *relay, int fd, relay_dialled_fn *dialled, void *ctx);
+struct relay_conn *relay_adopt(struct relay *relay, int fd, relay_dialled_fn *dialled, void *ctx);
+
+/*
+ * Dials the host as for a connection from the tunnel, with nobody at the other end: the socket is
+ * dialled()'s, -1 on errors. Not limited by conns_max. NULL: no memory, and dialled() was told.
+ */
+struct relay_conn *relay_dial(struct relay *relay, relay_dialled_fn *dialled, void *ctx);
+
+/* RST to whichever side there is, and dialled() is told. Not after it was told already. */
+void relay_abort(struct relay_conn *conn);
 
 /* Once a turn: does the work that events and completions noted, frees what has ended. */
 void relay_turn(struct relay *relay, uint64_t now_ns);

@@ -9,12 +9,13 @@
 #include <stdint.h>
 
 /*
- * Names to addresses, asynchronously, on the loop (c-ares). A name is watched: it is resolved at
- * once, again as its TTL ends, and, while it does not resolve, again with growing pauses. What was
- * last known stays valid until something newer is.
+ * Names to addresses, asynchronously, on the loop (c-ares), as pods have them: /etc/hosts, search
+ * domains and ndots of /etc/resolv.conf, IPv4 and IPv6. A name is watched: it is resolved at once,
+ * again as its TTL ends, and, while it does not resolve, again with growing pauses. What was last
+ * known stays valid until something newer is.
  */
 enum {
-	RESOLVE_ADDRS_MAX = 16,
+	RESOLVE_ADDRS_MAX = 32,
 	RESOLVE_RETRY_MIN_S = 1, /* first pause after a failure; doubles up to _MAX */
 	RESOLVE_RETRY_MAX_S = 30,
 	RESOLVE_TTL_MIN_S = 5, /* a TTL is taken to be at least this, at most _MAX */
@@ -24,7 +25,10 @@ enum {
 struct resolve;
 struct resolve_name;
 
-/* Called from resolve_turn() when the addresses of a name have become known or have changed. */
+/*
+ * Called from resolve_turn() when the addresses of a name have become known or have changed. There
+ * is at least one; they are in the order of RFC 6724, but families take turns.
+ */
 typedef void resolve_fn(void *ctx, const struct addr *addrs, size_t count);
 
 /* 0 and `*resolve`, or a negative errno. */
@@ -36,8 +40,9 @@ bool resolve_closed(const struct resolve *resolve);
 void resolve_free(struct resolve *resolve);
 
 /*
- * Watches `name` (borrowed until return); the addresses carry `port`. NULL: no memory. Failures are
- * logged once per series, success after failure too. Lives until resolve_free().
+ * Watches `name` (borrowed until return), which is no address; what it resolves to carries `port`.
+ * With a dot at its end no search domain is tried. NULL: no memory. Failures are logged once per
+ * series, success after failure too. Lives until resolve_free().
  */
 struct resolve_name *resolve_watch(struct resolve *resolve, const char *name, uint16_t port,
 				   resolve_fn *changed, void *ctx);

@@ -103,8 +103,10 @@ struct wg_stats {
 	uint64_t rx_packets, tx_packets; /* data with an inner packet */
 	uint64_t verdicts[WG_VERDICTS];	 /* WG_DROP_HANDSHAKE: wg_poll() counts there, too */
 	uint64_t tx_no_session, tx_not_allowed;
-	uint64_t handshakes_initiated; /* initiations that we sent, repeats included */
+	uint64_t handshakes_initiated;	/* initiations that we sent, repeats included */
+	uint64_t handshakes_unanswered; /* of these, for REKEY_TIMEOUT */
 	uint64_t handshakes_completed, handshakes_given_up;
+	uint64_t rekeys; /* of the completed: while there was a session */
 	uint64_t cookies_sent, cookies_received;
 };
 

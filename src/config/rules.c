@@ -70,20 +70,25 @@ static void check_families(const struct config *config, struct config_errors *er
 			  v4 ? "IPv4" : "IPv6");
 }
 
+/* What could not be read does not count: it has its own error. */
+const char *config_why_unreachable(const struct config *config, const struct addr *addr)
+{
+	if (addr_unspecified(addr))
+		return "is not a unicast address";
+	if (is_own(config, addr))
+		return "is our own WG_ADDRESS";
+	if (config->allowed_count > 0 && !allowed_contains(config, addr))
+		return "is outside WG_ALLOWED_IP";
+	if (config->address_count > 0 && !address_has(config, addr->family))
+		return "is of a family that WG_ADDRESS has no address of";
+	return NULL;
+}
+
 /* In ingress a target given by address is reached through the tunnel or not at all. */
 static void check_ingress_target(const struct config *config, struct config_errors *errors)
 {
-	const struct addr *addr = &config->target.addr;
-	const char *wrong = NULL;
+	const char *wrong = config_why_unreachable(config, &config->target.addr);
 
-	if (addr_unspecified(addr))
-		wrong = "is not a unicast address";
-	else if (is_own(config, addr))
-		wrong = "is our own WG_ADDRESS";
-	else if (config->allowed_count > 0 && !allowed_contains(config, addr))
-		wrong = "is outside WG_ALLOWED_IP";
-	else if (config->address_count > 0 && !address_has(config, addr->family))
-		wrong = "is of a family that WG_ADDRESS has no address of";
 	if (wrong != NULL)
 		error_add(errors,
 			  "TARGET_HOST \"%.64s\" %s; accepted in ingress mode: a host name, or an "

@@ -13,7 +13,9 @@ static const char key_accepted[] = "64 hex digits or 44 characters of base64";
 static const char u16_accepted[] = "1 to 65535";
 static const char duration_accepted[] = "like 500ms, 5s, 1m30s or 1h, at most 24h";
 static const char *const mode_words[] = {"egress", "ingress", NULL};
+static const char *const io_words[] = {"auto", "uring", "epoll", NULL};
 static const char *const level_words[] = {"error", "warn", "info", "debug", NULL};
+static const char *const format_words[] = {"text", "json", NULL};
 
 static const struct variable variables[] = {
 	{"WG_PRIVATE_KEY", parse_key, NULL, "our private key", key_accepted, FIELD(private_key)},
@@ -55,10 +57,15 @@ static const struct variable variables[] = {
 	{"DRAIN_TIMEOUT", parse_duration, "25s", "for connections to end after SIGTERM",
 	 "0 (cut them at once), or like 500ms, 5s, 1m30s or 1h, at most 24h",
 	 FIELD(drain_timeout_ns), .max = 24 * 3600 * NS_PER_S},
+	{"IO_BACKEND", parse_word, "auto", "what the event loop is built on",
+	 "auto (io_uring where it is allowed), uring or epoll", FIELD(io_backend),
+	 .words = io_words},
 	{"AEAD_ENGINE", parse_text, "auto", "ChaCha20-Poly1305 implementation",
 	 "auto, or an engine's name", FIELD(aead_engine), .max = CONFIG_ENGINE_MAX},
 	{"LOG_LEVEL", parse_word, "info", "how much is logged", "error, warn, info or debug",
 	 FIELD(log_level), .words = level_words},
+	{"LOG_FORMAT", parse_word, "text", "how it is written", "text or json", FIELD(log_format),
+	 .words = format_words},
 };
 
 const struct variable *variable_at(size_t index)

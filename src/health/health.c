@@ -5,8 +5,10 @@
  * Whoever runs the proxy asks it over HTTP whether it is well: an orchestrator's probes every few
  * seconds, a person with curl. Both get little code and less trust. A prober has one of a fixed
  * number of places with fixed buffers, one request, and a deadline for each thing that it or the
- * target has to do; who comes when all places are taken is closed. Nothing is allocated after the
- * start, so a flood of probers costs the proxy a flood of accepted and closed sockets and no more.
+ * target has to do. When most places are taken, those clients are shown out that have waited longest,
+ * so that there are always places for who asks and goes; who comes when none is left is closed.
+ * Probes of the target may take long and have half of the places at most. Nothing is allocated after
+ * the start, so a flood of probers costs a flood of accepted and closed sockets and no more.
  *
  *	listen.c   the port
  *	health.c   accepting, the table of probers, the table of paths
@@ -38,9 +40,20 @@
 enum {
 	POOL_BUFS = 4, /* shared by all: a buffer is held within done() only */
 	ACCEPT_PAUSE_MS = 100,
+	CROWD = HEALTH_PROBERS_MAX * 3 / 4, /* so many places are left to clients that are slow */
+	ASKERS_MAX = HEALTH_PROBERS_MAX / 2,
 };
 
 /* --- the table of paths ---------------------------------------------------------------------- */
+
+static size_t count_askers(const struct health *health)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < HEALTH_PROBERS_MAX; i++)
+		count += health->probers[i].dial.state != DIAL_IDLE;
+	return count;
+}
 
 /* Ready, and with mode= whether the target can be reached; draining is not ready in any mode. */
 static void answer_health(struct prober *prober, const struct request *request, uint64_t now_ns)
@@ -48,7 +61,7 @@ static void answer_health(struct prober *prober, const struct request *request, 
 	const struct health_ops *ops = &prober->health->ops;
 	struct probe probe;
 	const char *wrong = probe_parse(&probe, request->query);
-	const char *reason = wrong ? NULL : ops->not_ready(ops->ctx);
+	const char *reason = wrong ? NULL : ops->why_not(ops->ctx, HEALTH_SERVING);
 
 	if (wrong)
 		prober_answer(prober, HTTP_BAD_REQUEST, wrong, now_ns);
@@ -56,6 +69,8 @@ static void answer_health(struct prober *prober, const struct request *request, 
 		prober_answer(prober, HTTP_UNAVAILABLE, reason, now_ns);
 	else if (probe.mode == PROBE_NONE)
 		prober_answer(prober, HTTP_OK, "OK", now_ns);
+	else if (count_askers(prober->health) == ASKERS_MAX)
+		prober_answer(prober, HTTP_UNAVAILABLE, "too many probes of the target", now_ns);
 	else
 		prober_ask(prober, &probe, now_ns);
 }
@@ -67,12 +82,44 @@ static void answer_livez(struct prober *prober, const struct request *request, u
 	prober_answer(prober, HTTP_OK, "OK", now_ns);
 }
 
+static void answer_check(struct prober *prober, enum health_check check, uint64_t now_ns)
+{
+	const struct health_ops *ops = &prober->health->ops;
+	const char *reason = ops->why_not(ops->ctx, check);
+
+	if (reason)
+		prober_answer(prober, HTTP_UNAVAILABLE, reason, now_ns);
+	else
+		prober_answer(prober, HTTP_OK, "OK", now_ns);
+}
+
+static void answer_readyz(struct prober *prober, const struct request *request, uint64_t now_ns)
+{
+	(void)request;
+	answer_check(prober, HEALTH_READY, now_ns);
+}
+
+static void answer_startupz(struct prober *prober, const struct request *request, uint64_t now_ns)
+{
+	(void)request;
+	answer_check(prober, HEALTH_STARTED, now_ns);
+}
+
+static void answer_metrics(struct prober *prober, const struct request *request, uint64_t now_ns)
+{
+	const struct health_ops *ops = &prober->health->ops;
+	size_t len = ops->metrics(ops->ctx, prober->body);
+
+	(void)request;
+	prober_answer_body(prober, "text/plain; version=0.0.4; charset=utf-8", len, now_ns);
+}
+
 static const struct {
 	const char *path;
 	void (*answer)(struct prober *prober, const struct request *request, uint64_t now_ns);
 } paths[] = {
-	{"/health", answer_health},
-	{"/livez", answer_livez},
+	{"/health", answer_health},	{"/livez", answer_livez},     {"/readyz", answer_readyz},
+	{"/startupz", answer_startupz}, {"/metrics", answer_metrics},
 };
 
 void health_route(struct prober *prober, const struct request *request, uint64_t now_ns)
@@ -135,6 +182,71 @@ static void pause_accepting(struct health *health, uint64_t now_ns)
 	log_debug("health port: accepting failed, trying again in %d ms", ACCEPT_PAUSE_MS);
 }
 
+/* --- the turn -------------------------------------------------------------------------------- */
+
+/* Of those that wait for their client, the one with the least time left. */
+static struct prober *slowest_prober(struct health *health)
+{
+	const unsigned waiting = 1 << PROBER_READING | 1 << PROBER_ANSWERING | 1 << PROBER_DRAINING;
+	struct prober *slowest = NULL;
+
+	for (struct prober *p = health->probers; p < health->probers + HEALTH_PROBERS_MAX; p++) {
+		if ((waiting >> p->state & 1) != 0 &&
+		    (slowest == NULL || p->deadline_ns < slowest->deadline_ns))
+			slowest = p;
+	}
+	return slowest;
+}
+
+/* Clients that hold their places must not keep an orchestrator out: it would restart the proxy. */
+static void thin_crowd(struct health *health)
+{
+	struct prober *slowest;
+	size_t taken = 0;
+
+	for (size_t i = 0; i < HEALTH_PROBERS_MAX; i++)
+		taken += health->probers[i].state != PROBER_FREE &&
+			 health->probers[i].state != PROBER_CLOSING;
+	for (; taken > CROWD && (slowest = slowest_prober(health)) != NULL; taken--)
+		prober_abandon(slowest);
+}
+
+static uint64_t earliest_deadline(const struct health *health)
+{
+	uint64_t earliest_ns = health->accept_at_ns;
+
+	for (size_t i = 0; i < HEALTH_PROBERS_MAX; i++) {
+		if (health->probers[i].deadline_ns < earliest_ns)
+			earliest_ns = health->probers[i].deadline_ns;
+	}
+	return earliest_ns;
+}
+
+void health_turn(struct health *health, uint64_t now_ns)
+{
+	if (health->closing || (!health->dirty && now_ns < health->deadline_ns))
+		return;
+	if (health->accept_failed)
+		pause_accepting(health, now_ns);
+	if (now_ns >= health->accept_at_ns)
+		submit_accept(health);
+	/* A step may note something again, a dial that was answered at once for one. */
+	do {
+		health->dirty = false;
+		for (size_t i = 0; i < HEALTH_PROBERS_MAX; i++)
+			prober_step(&health->probers[i], now_ns);
+	} while (health->dirty);
+	thin_crowd(health);
+	health->deadline_ns = earliest_deadline(health);
+}
+
+uint64_t health_deadline(const struct health *health)
+{
+	if (health->closing)
+		return UINT64_MAX;
+	return health->dirty ? 0 : health->deadline_ns;
+}
+
 /* --- the door -------------------------------------------------------------------------------- */
 
 int health_open(struct health **health, struct io *io, uint16_t port, const struct health_ops *ops)
@@ -171,39 +283,6 @@ uint16_t health_port(const struct health *health)
 	if (getsockname(health->fd, (struct sockaddr *)&sa, &len) == 0)
 		addr_from_sockaddr(&addr, (const struct sockaddr *)&sa);
 	return addr.port;
-}
-
-/* A step may note something again, a dial that was answered at once for one. */
-static void step_all(struct health *health, uint64_t now_ns)
-{
-	do {
-		health->dirty = false;
-		health->deadline_ns = health->accept_at_ns;
-		for (struct prober *p = health->probers; p < health->probers + HEALTH_PROBERS_MAX;
-		     p++) {
-			prober_step(p, now_ns);
-			if (p->deadline_ns < health->deadline_ns)
-				health->deadline_ns = p->deadline_ns;
-		}
-	} while (health->dirty);
-}
-
-void health_turn(struct health *health, uint64_t now_ns)
-{
-	if (health->closing || (!health->dirty && now_ns < health->deadline_ns))
-		return;
-	if (health->accept_failed)
-		pause_accepting(health, now_ns);
-	if (now_ns >= health->accept_at_ns)
-		submit_accept(health);
-	step_all(health, now_ns);
-}
-
-uint64_t health_deadline(const struct health *health)
-{
-	if (health->closing)
-		return UINT64_MAX;
-	return health->dirty ? 0 : health->deadline_ns;
 }
 
 void health_close(struct health *health)

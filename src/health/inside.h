@@ -96,7 +96,7 @@ enum prober_state {
 	PROBER_CLOSING,	  /* until all that is under way has come back */
 };
 
-enum { PROBER_ANSWER_MAX = 1024 }; /* bytes, head and body */
+enum { PROBER_HEADER_MAX = 512 }; /* bytes of an answer's status line and fields */
 
 struct prober {
 	struct health *health;
@@ -104,15 +104,17 @@ struct prober {
 	uint64_t deadline_ns; /* of the state; UINT64_MAX: none */
 	int fd;		      /* owned; -1: closed */
 	struct io_op op;      /* the one operation on fd */
-	struct iovec iov;
-	bool returned; /* a completion, noted for prober_step() */
-	int result;    /* its result */
-	bool expired;  /* READING: the deadline ended it */
-	bool head;     /* HEAD was asked for */
+	struct iovec iov[2];  /* ANSWERING: header and body, as far as they have not left */
+	bool returned;	      /* a completion, noted for prober_step() */
+	int result;	      /* its result */
+	bool expired;	      /* READING: the deadline ended it */
+	bool reset;	      /* it ends with a RST: what it did not take is dropped at once */
+	bool head;	      /* HEAD was asked for */
 	size_t received, drained;
 	char request[HEALTH_REQUEST_MAX + 1]; /* and a final NUL */
-	char answer[PROBER_ANSWER_MAX];
+	char header[PROBER_HEADER_MAX];
 	struct health_dial dial;
+	char body[HEALTH_BODY_MAX];
 };
 
 void prober_init(struct prober *prober, struct health *health);
@@ -128,7 +130,11 @@ void prober_abandon(struct prober *prober);
  * waited for. */
 void prober_note(struct prober *prober);
 
-void prober_answer(struct prober *prober, unsigned status, const char *body, uint64_t now_ns);
+/* With a few words of plain text. */
+void prober_answer(struct prober *prober, unsigned status, const char *text, uint64_t now_ns);
+
+/* HTTP_OK, with `len` bytes that are in prober->body. */
+void prober_answer_body(struct prober *prober, const char *type, size_t len, uint64_t now_ns);
 
 /* The target's verdict will be the answer. */
 void prober_ask(struct prober *prober, const struct probe *probe, uint64_t now_ns);

@@ -6,6 +6,9 @@
 #include <netinet/in.h>
 #include <unistd.h>
 
+/* A flood must not make an orchestrator's SYN wait; the kernel takes what somaxconn allows. */
+enum { LISTEN_BACKLOG = 1024 };
+
 static void set_option(int fd, int level, int option, int value)
 {
 	(void)setsockopt(fd, level, option, &value, sizeof(value));
@@ -23,7 +26,7 @@ static int listen_on(const struct sockaddr_storage *any, unsigned len)
 	set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 	if (any->ss_family == AF_INET6)
 		set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
-	if (bind(fd, (const struct sockaddr *)any, len) < 0 || listen(fd, HEALTH_PROBERS_MAX) < 0)
+	if (bind(fd, (const struct sockaddr *)any, len) < 0 || listen(fd, LISTEN_BACKLOG) < 0)
 		error = -errno;
 	if (error == 0)
 		return fd;

@@ -9,7 +9,8 @@
  * sends a RST, which may overtake the answer in the client's kernel; a client that sent too much
  * would then see an error and not the 431 that explains it. So the answer is followed by a FIN, and
  * what still comes is read and forgotten until the client closes too, within a bound of time and
- * bytes.
+ * bytes. Who does not even take the answer in that time gets a RST all the same: the kernel would
+ * go on offering it for minutes otherwise, with memory that nobody counts.
  *
  * Each state has a deadline. At most one operation is under way with the client at any time, so
  * what it means that it returned follows from the state alone.
@@ -50,7 +51,9 @@ static void settle(struct prober *prober)
 {
 	if (prober->op.busy)
 		return;
-	if (prober->fd >= 0)
+	if (prober->fd >= 0 && prober->reset)
+		io_reset(prober->health->io, prober->fd);
+	else if (prober->fd >= 0)
 		io_close(prober->health->io, prober->fd);
 	prober->fd = -1;
 	if (prober->dial.state == DIAL_IDLE)
@@ -110,13 +113,26 @@ static void receive(struct prober *prober, size_t limit)
 	io_submit(prober->health->io, &prober->op);
 }
 
-static void send_answer(struct prober *prober, size_t len)
+static void send_answer(struct prober *prober)
 {
-	prober->iov = (struct iovec){.iov_base = prober->answer, .iov_len = len};
 	prober->op = (struct io_op){.done = client_done, .kind = IO_SEND, .fd = prober->fd};
-	prober->op.send.iov = &prober->iov;
-	prober->op.send.count = 1;
+	prober->op.send.iov = prober->iov;
+	prober->op.send.count = 2;
 	io_submit(prober->health->io, &prober->op);
+}
+
+/* What has been sent leaves the answer. True: that was all. */
+static bool is_sent(struct prober *prober, size_t sent)
+{
+	for (size_t i = 0; i < 2; i++) {
+		struct iovec *piece = &prober->iov[i];
+		size_t part = sent < piece->iov_len ? sent : piece->iov_len;
+
+		piece->iov_base = (char *)piece->iov_base + part;
+		piece->iov_len -= part;
+		sent -= part;
+	}
+	return prober->iov[0].iov_len + prober->iov[1].iov_len == 0;
 }
 
 /* --- the answer ------------------------------------------------------------------------------ */
@@ -143,20 +159,40 @@ static const char *phrase(unsigned status)
 	}
 }
 
-/* RFC 9110, section 15.5.6 wants Allow with a 405; section 9.3.2, a HEAD answered like a GET. */
-void prober_answer(struct prober *prober, unsigned status, const char *body, uint64_t now_ns)
+/*
+ * The body is in its place. RFC 9110, section 15.5.6 wants Allow with a 405; section 9.3.2, a HEAD
+ * answered like a GET.
+ */
+static void answer(struct prober *prober, unsigned status, const char *type, size_t body_len,
+		   uint64_t now_ns)
 {
-	int len = snprintf(prober->answer, sizeof(prober->answer),
-			   "HTTP/1.1 %u %s\r\nContent-Type: text/plain; charset=utf-8\r\n"
-			   "Content-Length: %zu\r\nCache-Control: no-store\r\n%s"
-			   "Connection: close\r\n\r\n%s",
-			   status, phrase(status), strlen(body),
-			   status == HTTP_METHOD_NOT_ALLOWED ? "Allow: GET, HEAD\r\n" : "",
-			   prober->head ? "" : body);
+	int len = snprintf(prober->header, sizeof(prober->header),
+			   "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
+			   "Cache-Control: no-store\r\n%sConnection: close\r\n\r\n",
+			   status, phrase(status), type, body_len,
+			   status == HTTP_METHOD_NOT_ALLOWED ? "Allow: GET, HEAD\r\n" : "");
 
-	CHECK(len > 0 && (size_t)len < sizeof(prober->answer));
+	CHECK(len > 0 && (size_t)len < sizeof(prober->header));
+	prober->iov[0] = (struct iovec){.iov_base = prober->header, .iov_len = (size_t)len};
+	prober->iov[1] = (struct iovec){.iov_base = prober->body};
+	if (!prober->head)
+		prober->iov[1].iov_len = body_len;
 	prober_set_state(prober, PROBER_ANSWERING, now_ns + HEALTH_REQUEST_TIMEOUT_S * NS_PER_S);
-	send_answer(prober, (size_t)len);
+	send_answer(prober);
+}
+
+void prober_answer(struct prober *prober, unsigned status, const char *text, uint64_t now_ns)
+{
+	size_t len = strlen(text);
+
+	CHECK(len <= sizeof(prober->body));
+	memcpy(prober->body, text, len);
+	answer(prober, status, "text/plain; charset=utf-8", len, now_ns);
+}
+
+void prober_answer_body(struct prober *prober, const char *type, size_t len, uint64_t now_ns)
+{
+	answer(prober, HTTP_OK, type, len, now_ns);
 }
 
 void prober_ask(struct prober *prober, const struct probe *probe, uint64_t now_ns)
@@ -203,6 +239,10 @@ static void answer_returned(struct prober *prober, uint64_t now_ns)
 		prober_abandon(prober);
 		return;
 	}
+	if (!is_sent(prober, (size_t)prober->result)) {
+		send_answer(prober);
+		return;
+	}
 	io_shutdown(prober->health->io, prober->fd);
 	prober_set_state(prober, PROBER_DRAINING, now_ns + DRAIN_TIMEOUT_S * NS_PER_S);
 	receive(prober, prober->health->pool.size);
@@ -240,6 +280,7 @@ static void expire(struct prober *prober, uint64_t now_ns)
 		health_dial_abandon(&prober->dial);
 		prober_answer(prober, HTTP_UNAVAILABLE, "target: no answer in time", now_ns);
 	} else {
+		prober->reset = true;
 		prober_abandon(prober);
 	}
 }
@@ -281,7 +322,7 @@ void prober_init(struct prober *prober, struct health *health)
 void prober_admit(struct prober *prober, int fd)
 {
 	prober->fd = fd;
-	prober->returned = prober->expired = prober->head = false;
+	prober->returned = prober->expired = prober->reset = prober->head = false;
 	prober->received = prober->drained = 0;
 	prober_set_state(prober, PROBER_READING, 0);
 	receive(prober, HEALTH_REQUEST_MAX);

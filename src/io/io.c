@@ -57,6 +57,12 @@ int io_init(struct io *io, const struct io_backend *backend, unsigned entries)
 	return backend->init(io, entries);
 }
 
+int io_init_any(struct io *io, unsigned entries, int *refused)
+{
+	*refused = io_init(io, &io_backend_uring, entries);
+	return *refused == 0 ? 0 : io_init(io, &io_backend_epoll, entries);
+}
+
 void io_fini(struct io *io)
 {
 	CHECK(io->ops == 0);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <unistd.h>
 
 /* A dead peer is found after 60 + 6 * 10 s, well before NATs and load balancers forget the flow. */
@@ -54,4 +55,16 @@ void socket_reset(struct io *io, int fd)
 
 	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
 	socket_close(io, fd);
+}
+
+uint32_t socket_gro_segment(struct msghdr *msg)
+{
+	int segment = 0;
+
+	for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg); cmsg != NULL;
+	     cmsg = CMSG_NXTHDR(msg, cmsg)) {
+		if (cmsg->cmsg_level == SOL_UDP && cmsg->cmsg_type == UDP_GRO)
+			memcpy(&segment, CMSG_DATA(cmsg), sizeof(segment));
+	}
+	return (uint32_t)segment;
 }

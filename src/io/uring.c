@@ -37,11 +37,11 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 enum {
 	ROUNDS_MAX = 8,		/* of getting events in one turn: some 160 deferred completions */
 	WAIT_MAX_S = 24 * 3600, /* the kernel adds it to its clock: it must not overflow */
-	PROBE_GROUP = 0xffff,	/* a buffer group that nobody else uses */
 };
 
 static void uring_submit(struct io *io, struct io_op *op)
@@ -262,9 +262,25 @@ static void uring_pool_fini(struct io *io, struct io_pool *pool)
 	buf_ring_close(&uring->ring, pool->backend, pool->count, pool->group);
 }
 
+/* The completion queue is larger, for multishot operations complete many times. */
+static unsigned completions_of(unsigned entries)
+{
+	return entries * 8;
+}
+
+/* A ring may lock half of what we may, so that there is room for pools and for keys. */
+static bool is_affordable(unsigned entries)
+{
+	size_t len = entries * sizeof(struct io_uring_sqe) +
+		     completions_of(entries) * sizeof(struct io_uring_cqe);
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_MEMLOCK, &limit) < 0 || len <= limit.rlim_cur / 2;
+}
+
 /*
- * Kernels charge a ring's memory to RLIMIT_MEMLOCK, which may be small: then a smaller ring. The
- * completion queue is larger, for multishot operations complete many times.
+ * Kernels charge a ring's memory to RLIMIT_MEMLOCK, which may be small, and which all processes of
+ * the user share: then a smaller ring.
  */
 static int open_ring(struct io_uring *ring, unsigned entries)
 {
@@ -277,35 +293,14 @@ static int open_ring(struct io_uring *ring, unsigned entries)
 			.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
 				 IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL |
 				 IORING_SETUP_CQSIZE,
-			.cq_entries = sizes[i] * 8,
+			.cq_entries = completions_of(sizes[i]),
 		};
 
 		/* The next size would do as well. */
-		if (i < last && entries <= sizes[i + 1])
+		if (i < last && (entries <= sizes[i + 1] || !is_affordable(sizes[i])))
 			continue;
 		error = io_uring_queue_init_params(sizes[i], ring, &params);
 	}
-	return error;
-}
-
-/* Set-up alone proves little: sandboxes refuse single calls, and copies of io_uring lack parts. */
-static int probe(struct io_uring *ring)
-{
-	struct io_uring_buf_ring *buffers;
-	struct io_uring_cqe *cqe;
-	int error;
-
-	buffers = buf_ring_open(ring, 1, PROBE_GROUP, &error);
-	if (buffers == NULL)
-		return error;
-	buf_ring_close(ring, buffers, 1, PROBE_GROUP);
-	io_uring_prep_nop(io_uring_get_sqe(ring));
-	error = io_uring_submit_and_wait(ring, 1);
-	if (error < 0)
-		return error;
-	error = io_uring_peek_cqe(ring, &cqe);
-	if (error == 0)
-		io_uring_cqe_seen(ring, cqe);
 	return error;
 }
 
@@ -315,16 +310,22 @@ static int uring_start(struct uring *uring, unsigned entries)
 
 	if (error != 0)
 		return error;
-	error = probe(&uring->ring);
-	if (error == 0) {
-		/* Saves a look-up of the descriptor per enter; without it everything works too. */
-		(void)io_uring_register_ring_fd(&uring->ring);
-		uring->send_msgs = calloc(uring->ring.sq.ring_entries, sizeof(*uring->send_msgs));
-		error = uring->send_msgs != NULL ? 0 : -ENOMEM;
-	}
-	if (error != 0)
-		io_uring_queue_exit(&uring->ring);
-	return error;
+	/* Saves a look-up of the descriptor per enter; without it everything works too. */
+	(void)io_uring_register_ring_fd(&uring->ring);
+	uring->send_msgs = calloc(uring->ring.sq.ring_entries, sizeof(*uring->send_msgs));
+	if (uring->send_msgs != NULL)
+		return 0;
+	io_uring_queue_exit(&uring->ring);
+	return -ENOMEM;
+}
+
+static void uring_fini(struct io *io)
+{
+	struct uring *uring = io->state;
+
+	io_uring_queue_exit(&uring->ring);
+	free(uring->send_msgs);
+	free(uring);
 }
 
 static int uring_init(struct io *io, unsigned entries)
@@ -345,16 +346,10 @@ static int uring_init(struct io *io, unsigned entries)
 		return error;
 	}
 	io->state = uring;
-	return 0;
-}
-
-static void uring_fini(struct io *io)
-{
-	struct uring *uring = io->state;
-
-	io_uring_queue_exit(&uring->ring);
-	free(uring->send_msgs);
-	free(uring);
+	error = uring_probe(io);
+	if (error != 0)
+		uring_fini(io);
+	return error;
 }
 
 const struct io_backend io_backend_uring = {

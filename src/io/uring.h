@@ -28,3 +28,6 @@ void uring_prepare(struct uring *uring, struct io_uring_sqe *sqe, struct io_op *
  * payload, or the completion's error.
  */
 int uring_take_buffer(struct uring *uring, struct io_op *op, const struct io_uring_cqe *cqe);
+
+/* Receives a datagram from ourselves. 0, or a negative errno: then this is no io_uring to use. */
+int uring_probe(struct io *io);

@@ -2,9 +2,10 @@
 /* What each kind of operation is to io_uring: the SQE that asks, the buffer that answers. */
 #include "uring.h"
 
+#include "socket.h"
+
 #include <assert.h>
 #include <netinet/in.h>
-#include <netinet/udp.h>
 
 static_assert(sizeof(struct io_uring_recvmsg_out) + DGRAM_NAME_LEN + DGRAM_CONTROL_LEN ==
 		      IO_POOL_EXTRA,
@@ -76,18 +77,14 @@ void uring_prepare(struct uring *uring, struct io_uring_sqe *sqe, struct io_op *
 	io_uring_sqe_set_data(sqe, op);
 }
 
-/* The length of each merged datagram, as UDP_GRO tells it; 0 for a datagram that came alone. */
 static uint32_t gro_segment(struct io_uring_recvmsg_out *out, struct msghdr *shape)
 {
-	struct cmsghdr *cmsg = io_uring_recvmsg_cmsg_firsthdr(out, shape);
-	int segment = 0;
+	struct msghdr msg = {
+		.msg_control = io_uring_recvmsg_cmsg_firsthdr(out, shape),
+		.msg_controllen = out->controllen,
+	};
 
-	while (cmsg != NULL) {
-		if (cmsg->cmsg_level == SOL_UDP && cmsg->cmsg_type == UDP_GRO)
-			memcpy(&segment, CMSG_DATA(cmsg), sizeof(segment));
-		cmsg = io_uring_recvmsg_cmsg_nexthdr(out, shape, cmsg);
-	}
-	return (uint32_t)segment;
+	return socket_gro_segment(&msg);
 }
 
 static int parse_dgram(struct uring *uring, struct io_op *op, struct io_buf *buf, int cqe_len)

@@ -123,6 +123,7 @@ static bool read_config(struct config *config)
 	bool ok = config_read(config, &environment_source, &errors);
 
 	environment_wipe_keys();
+	log_set_format(config->log_format);
 	for (size_t i = 0; i < errors.count && i < CONFIG_ERRORS_MAX; i++)
 		log_error("%s", errors.line[i]);
 	ok = judge_peer(config) && ok;

@@ -4,6 +4,7 @@
 
 #include "base/time.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -20,61 +21,70 @@ enum {
 
 /* --- names ------------------------------------------------------------------------------------- */
 
-/* A target in the tunnel must be where the tunnel leads. */
-static bool is_usable(const struct proxy *proxy, const struct addr *addr)
-{
-	const struct config *config = proxy->config;
-	bool family = false, allowed = false;
+static_assert((int)RESOLVE_ADDRS_MAX <= (int)TARGET_ADDRS_MAX, "a target holds what a name has");
 
-	if (config->mode == CONFIG_EGRESS)
-		return true;
-	for (size_t i = 0; i < config->address_count; i++)
-		family = family || config->address[i].family == addr->family;
-	for (size_t i = 0; i < config->allowed_count; i++)
-		allowed = allowed || cidr_contains(&config->allowed[i], addr->family, addr->ip);
-	return family && allowed;
+/* A target in the tunnel must be where the tunnel leads. */
+static const char *why_unusable(const struct proxy *proxy, const struct addr *addr)
+{
+	return proxy->config->mode == CONFIG_INGRESS ? config_why_unreachable(proxy->config, addr)
+						     : NULL;
 }
 
 static void target_changed(void *ctx, const struct addr *addrs, size_t count)
 {
 	struct proxy *proxy = ctx;
-	struct proxy_host *target = &proxy->target;
+	struct addr usable[RESOLVE_ADDRS_MAX];
+	const char *why = "is missing";
+	size_t kept = 0;
 
-	target->count = 0;
-	for (size_t i = 0; i < count && target->count < RESOLVE_ADDRS_MAX; i++) {
-		if (is_usable(proxy, &addrs[i]))
-			target->addrs[target->count++] = addrs[i];
+	for (size_t i = 0; i < count; i++) {
+		const char *wrong = why_unusable(proxy, &addrs[i]);
+
+		if (wrong == NULL)
+			usable[kept++] = addrs[i];
+		else
+			why = wrong;
 	}
-	if (target->count == 0)
-		log_error("TARGET_HOST %s: none of its %zu addresses lies within WG_ALLOWED_IP",
-			  target->config->name, count);
+	if (kept == 0)
+		log_error("TARGET_HOST %s: none of its %zu addresses can be used, the last one %s",
+			  proxy->config->target.name, count, why);
+	target_set(&proxy->target, usable, kept);
 }
 
-struct addr host_target(void *ctx)
+/*
+ * In a new set we go on where we are: at the address in use, or at one of its family, so that an
+ * answer that changes each time does not lead back to a family that does not get through.
+ */
+static size_t place_in(const struct endpoint *endpoint, const struct addr *current)
 {
-	const struct proxy *proxy = ctx;
+	size_t place = endpoint->count;
 
-	if (proxy->target.count > 0)
-		return proxy->target.addrs[0];
-	return (struct addr){.family = ADDR_NONE};
+	for (size_t i = endpoint->count; i-- > 0;) {
+		if (addr_equal(&endpoint->addrs[i], current))
+			return i;
+		if (endpoint->addrs[i].family == current->family)
+			place = i;
+	}
+	return place < endpoint->count ? place : 0;
 }
 
 static void endpoint_changed(void *ctx, const struct addr *addrs, size_t count)
 {
 	struct proxy *proxy = ctx;
-	struct proxy_host *endpoint = &proxy->endpoint;
+	struct endpoint *endpoint = &proxy->endpoint;
+	struct wg_status status = wg_status(proxy->wg, proxy->now_ns);
 
-	endpoint->count = count < RESOLVE_ADDRS_MAX ? count : RESOLVE_ADDRS_MAX;
-	memcpy(endpoint->addrs, addrs, endpoint->count * sizeof(addrs[0]));
-	endpoint->next = 0;
+	memcpy(endpoint->addrs, addrs, count * sizeof(addrs[0]));
+	endpoint->count = count;
+	endpoint->next = place_in(endpoint, &status.endpoint);
 	/* A session that works knows better than DNS where its peer is. */
-	if (!wg_status(proxy->wg, proxy->now_ns).session)
-		wg_set_endpoint(proxy->wg, &endpoint->addrs[0]);
+	if (!status.session)
+		wg_set_endpoint(proxy->wg, &endpoint->addrs[endpoint->next]);
 }
 
 void host_next_endpoint(struct proxy *proxy)
 {
-	struct proxy_host *endpoint = &proxy->endpoint;
+	struct endpoint *endpoint = &proxy->endpoint;
 
 	if (endpoint->name == NULL)
 		return;
@@ -86,13 +96,12 @@ void host_next_endpoint(struct proxy *proxy)
 	resolve_refresh(endpoint->name);
 }
 
-static int watch(struct proxy *proxy, struct proxy_host *host, const struct config_host *config,
-		 resolve_fn *changed)
+/* `*name`: NULL for an address. */
+static int watch(struct proxy *proxy, const struct config_host *config, resolve_fn *changed,
+		 struct resolve_name **name)
 {
-	host->config = config;
 	if (config->addr.family != ADDR_NONE) {
-		host->addrs[0] = config->addr;
-		host->count = 1;
+		changed(proxy, &config->addr, 1);
 		return 0;
 	}
 	if (proxy->resolve == NULL) {
@@ -101,16 +110,18 @@ static int watch(struct proxy *proxy, struct proxy_host *host, const struct conf
 		if (error < 0)
 			return error;
 	}
-	host->name = resolve_watch(proxy->resolve, config->name, config->addr.port, changed, proxy);
-	return host->name == NULL ? -ENOMEM : 0;
+	*name = resolve_watch(proxy->resolve, config->name, config->addr.port, changed, proxy);
+	return *name == NULL ? -ENOMEM : 0;
 }
 
 int host_watch(struct proxy *proxy)
 {
-	int error = watch(proxy, &proxy->endpoint, &proxy->config->endpoint, endpoint_changed);
+	const struct config *config = proxy->config;
+	struct resolve_name *target; /* asked for again as its TTL ends, and only then */
+	int error = watch(proxy, &config->endpoint, endpoint_changed, &proxy->endpoint.name);
 
-	return error < 0 ? error
-			 : watch(proxy, &proxy->target, &proxy->config->target, target_changed);
+	crypto_random(&proxy->target.turn, sizeof(proxy->target.turn));
+	return error < 0 ? error : watch(proxy, &config->target, target_changed, &target);
 }
 
 /* --- the ingress listener ----------------------------------------------------------------- */

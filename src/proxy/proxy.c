@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * The proxy's life. It is started bottom up, so that what can fail for reasons of the host - ports,
- * limits, a kernel without io_uring - fails before anything is promised; it runs turn after turn
+ * limits, a forced backend - fails before anything is promised; it runs turn after turn
  * (turn.c); and it ends in steps, each with a deadline of its own:
  *
  *	RUNNING --SIGTERM--> DRAINING	readiness is red; egress refuses, ingress still accepts
@@ -16,19 +16,17 @@
 #include "base/time.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/signal.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
 	IO_ENTRIES = 512,
-	HEAP_KEPT = 4 << 20, /* bytes of free heap that stay with the process */
-	HEAP_STEP = 1 << 20,
 	PORT_RETRIES = 20,
 	PORT_PAUSE_US = 100000,
 	FILES_BESIDE = 128, /* descriptors for other things than connections */
@@ -95,8 +93,7 @@ static int start_stack(struct proxy *proxy)
 		.budget = &proxy->budget,
 		.conns_max = config->connections_max,
 		.connect_timeout_ns = config->connect_timeout_ns,
-		.target = host_target,
-		.target_ctx = proxy,
+		.target = &proxy->target,
 	};
 	struct stack_config stack_config = {
 		.addrs_count = config->address_count,
@@ -140,16 +137,49 @@ static int start_health(struct proxy *proxy)
 
 static int start_aead(struct proxy *proxy)
 {
-	return aead_init(proxy->config->aead_engine) == NULL ? -EINVAL : 0;
+	proxy->aead_engine = aead_init(proxy->config->aead_engine);
+	return proxy->aead_engine == NULL ? -EINVAL : 0;
+}
+
+static const char *why_no_uring(int error)
+{
+	switch (error) {
+	case -EPERM:
+		return "not permitted (seccomp profile, or sysctl kernel.io_uring_disabled)";
+	case -ENOSYS:
+		return "this kernel or sandbox has none";
+	case -EINVAL:
+		return "this kernel's lacks what is needed (Linux 6.1 has it)";
+	case -ENOMEM:
+		return "not enough memory may be locked (RLIMIT_MEMLOCK)";
+	default:
+		return strerror(-error);
+	}
+}
+
+static int open_loop(struct proxy *proxy)
+{
+	enum config_io wanted = proxy->config->io_backend;
+	int refused = 0;
+	int error;
+
+	if (wanted == CONFIG_IO_EPOLL)
+		return io_init(&proxy->io, &io_backend_epoll, IO_ENTRIES);
+	if (wanted == CONFIG_IO_URING)
+		error = refused = io_init(&proxy->io, &io_backend_uring, IO_ENTRIES);
+	else
+		error = io_init_any(&proxy->io, IO_ENTRIES, &refused);
+	if (refused < 0)
+		log_line(error < 0 ? LOG_ERROR : LOG_INFO, "no io_uring: %s",
+			 why_no_uring(refused));
+	return error;
 }
 
 static int start_loop(struct proxy *proxy)
 {
-	/* Queues come and go by the turn: giving their pages back each time costs page faults. */
-	mallopt(M_TRIM_THRESHOLD, HEAP_KEPT);
-	mallopt(M_TOP_PAD, HEAP_STEP);
+	memory_setup(proxy);
 	raise_file_limit(proxy->config->connections_max);
-	return io_init(&proxy->io, &io_backend_uring, IO_ENTRIES);
+	return open_loop(proxy);
 }
 
 /* The kernel may hold a predecessor's port for a moment after its end: it takes rings down late. */
@@ -173,7 +203,7 @@ static int start(struct proxy *proxy)
 		const char *failure;
 	} steps[] = {
 		{start_aead, "AEAD_ENGINE names no engine that works here"},
-		{start_loop, "this kernel or sandbox has no usable io_uring"},
+		{start_loop, "cannot start the event loop (IO_BACKEND)"},
 		{start_udp, "cannot open the WireGuard socket (WG_LISTEN_PORT)"},
 		{start_wg, "these WireGuard keys cannot work"},
 		{start_stack, "cannot set up the tunnel's stack"},
@@ -222,7 +252,7 @@ void proxy_stop(struct proxy *proxy)
 		part(proxy);
 	if (proxy->state != PROXY_RUNNING)
 		return;
-	log_info("draining %u connections", relay_stats(proxy->relay)->open);
+	report_draining(proxy);
 	set_state(proxy, PROXY_DRAINING, proxy->now_ns + proxy->config->drain_timeout_ns);
 	if (proxy->config->mode == CONFIG_EGRESS)
 		stack_unlisten(proxy->stack);
@@ -278,7 +308,7 @@ static int run(struct proxy *proxy)
 		if (error < 0)
 			return fail("the event loop failed", error);
 	}
-	log_info("ended");
+	log_event(LOG_INFO, LOG_FIELDS({"event", "ended"}), "ended");
 	return 0;
 }
 
@@ -292,7 +322,9 @@ int proxy_run(struct config *config)
 	proxy->config = config;
 	proxy->budget.limit = (size_t)config->memory_limit;
 	proxy->now_ns = io_now();
+	proxy->started_s = (uint64_t)time(NULL);
 	proxy->listen_fd = -1;
+	proxy->notify_fd = notify_open();
 	proxy->accept_again_ns = UINT64_MAX;
 	proxy->state_deadline_ns = UINT64_MAX;
 	snprintf(proxy->target_text, sizeof(proxy->target_text),

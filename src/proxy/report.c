@@ -1,8 +1,16 @@
 // SPDX-License-Identifier: MIT
-/* What the log says: one line per event that an operator cares about. */
+/* What the log and the service manager are told: one line per event that an operator cares about. */
 #include "inside.h"
 
+#include "base/time.h"
+
 #include <stdio.h>
+#include <time.h>
+
+enum {
+	US_PER_MS = 1000,
+	STOP_SLACK_MS = 2000, /* for a busy machine, before the service manager kills */
+};
 
 static const char *list_addresses(const struct config *config, char *text, size_t size)
 {
@@ -21,13 +29,18 @@ static const char *list_addresses(const struct config *config, char *text, size_
 void report_start(const struct proxy *proxy)
 {
 	const struct config *config = proxy->config;
+	const char *mode = config->mode == CONFIG_INGRESS ? "ingress" : "egress";
 	char key[45], own[2 * ADDR_TEXT_MAX + 2], listen[ADDR_TEXT_MAX];
 
 	list_addresses(config, own, sizeof(own));
-	log_info("wg-tinyproxy %s, %s: our address %s, MTU %u, public key %s", VERSION,
-		 config->mode == CONFIG_INGRESS ? "ingress" : "egress", own, config->mtu,
-		 config_format_key(wg_public_key(proxy->wg), key));
-	log_info("WireGuard on UDP port %u, server %s:%u; %s", udp_port(proxy->udp),
+	config_format_key(wg_public_key(proxy->wg), key);
+	log_event(LOG_INFO,
+		  LOG_FIELDS({"event", "start"}, {"version", VERSION}, {"mode", mode},
+			     {"io_backend", proxy->io.backend->name},
+			     {"aead_engine", proxy->aead_engine}),
+		  "wg-tinyproxy %s, %s: our address %s, MTU %u, public key %s", VERSION, mode, own,
+		  config->mtu, key);
+	log_info("WireGuard on UDP port %u, server %s:%u; event loop: %s", udp_port(proxy->udp),
 		 config->endpoint.name, config->endpoint.addr.port, proxy->io.backend->name);
 	if (config->mode == CONFIG_INGRESS)
 		log_info("listening on %s, target %s through the tunnel",
@@ -37,15 +50,32 @@ void report_start(const struct proxy *proxy)
 			 proxy->target_text);
 	if (config->health_port != 0)
 		log_info("health on port %u", config->health_port);
+	notify_send(proxy, "READY=1\nSTATUS=waiting for a handshake with %s:%u",
+		    config->endpoint.name, config->endpoint.addr.port);
+}
+
+void report_draining(const struct proxy *proxy)
+{
+	uint32_t open = relay_stats(proxy->relay)->open;
+	/* PARTING and CLOSING come after the draining, a second each at most. */
+	uint64_t end_ms = proxy->config->drain_timeout_ns / NS_PER_MS + 2 * PROXY_FAREWELL_MS +
+			  STOP_SLACK_MS;
+
+	log_event(LOG_INFO, LOG_FIELDS({"event", "draining"}), "draining %u connections", open);
+	notify_send(proxy, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu\nSTATUS=draining %u connections",
+		    (unsigned long long)end_ms * US_PER_MS, open);
 }
 
 static void report_unanswered(struct proxy *proxy, const struct addr *endpoint)
 {
 	char text[ADDR_TEXT_MAX];
 
-	if (!proxy->unanswered)
-		log_warn("no answer to our handshake from %s, still trying",
-			 addr_format(endpoint, text));
+	if (proxy->unanswered)
+		return;
+	addr_format(endpoint, text);
+	log_event(LOG_WARN, LOG_FIELDS({"event", "handshake_unanswered"}, {"endpoint", text}),
+		  "no answer to our handshake from %s, still trying", text);
+	notify_send(proxy, "STATUS=no answer from %s", text);
 	proxy->unanswered = true;
 }
 
@@ -60,20 +90,29 @@ void report_events(struct proxy *proxy)
 	endpoint = wg_status(proxy->wg, proxy->now_ns).endpoint;
 	addr_format(&endpoint, text);
 	if (events & WG_EVENT_ROAMED)
-		log_info("the server's endpoint is now %s", text);
-	if (events & WG_EVENT_LOST)
-		log_line(proxy->config->keepalive_s > 0 ? LOG_WARN : LOG_INFO,
-			 "session with %s lost: its keys have expired", text);
+		log_event(LOG_INFO, LOG_FIELDS({"event", "endpoint_moved"}, {"endpoint", text}),
+			  "the server's endpoint is now %s", text);
+	if (events & WG_EVENT_LOST) {
+		log_event(proxy->config->keepalive_s > 0 ? LOG_WARN : LOG_INFO,
+			  LOG_FIELDS({"event", "session_lost"}, {"endpoint", text}),
+			  "session with %s lost: its keys have expired", text);
+		notify_send(proxy, "STATUS=no session with %s", text);
+	}
 	if (events & WG_EVENT_GAVE_UP)
-		log_warn("no answer from %s in 90 s%s", text,
-			 proxy->config->keepalive_s > 0 ? ", trying on" : "");
+		log_event(LOG_WARN, LOG_FIELDS({"event", "handshake_given_up"}, {"endpoint", text}),
+			  "no answer from %s in 90 s%s", text,
+			  proxy->config->keepalive_s > 0 ? ", trying on" : "");
 	if (events & WG_EVENT_UNANSWERED) {
 		report_unanswered(proxy, &endpoint);
 		host_next_endpoint(proxy);
 	}
 	if (events & WG_EVENT_HANDSHAKE) {
-		log_line(events & WG_EVENT_REKEY ? LOG_DEBUG : LOG_INFO,
-			 "handshake completed with %s", text);
+		proxy->handshake_s = (uint64_t)time(NULL);
+		log_event(events & WG_EVENT_REKEY ? LOG_DEBUG : LOG_INFO,
+			  LOG_FIELDS({"event", "handshake"}, {"endpoint", text}),
+			  "handshake completed with %s", text);
 		proxy->unanswered = false;
 	}
+	if (events & (WG_EVENT_ROAMED | WG_EVENT_HANDSHAKE))
+		notify_send(proxy, "STATUS=tunnel up, server at %s", text);
 }

@@ -142,6 +142,8 @@ void turn_run(struct proxy *proxy)
 	if (proxy->health != NULL)
 		health_turn(proxy->health, proxy->now_ns);
 	udp_flush(proxy->udp);
+	memory_turn(proxy);
+	histogram_add(&proxy->turn_time, io_now() - proxy->now_ns);
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -156,6 +158,7 @@ uint64_t turn_deadline(const struct proxy *proxy)
 	deadline = earlier(deadline, relay_deadline(proxy->relay));
 	deadline = earlier(deadline, proxy->accept_again_ns);
 	deadline = earlier(deadline, proxy->state_deadline_ns);
+	deadline = earlier(deadline, proxy->trim_at_ns);
 	if (proxy->resolve != NULL)
 		deadline = earlier(deadline, resolve_deadline(proxy->resolve));
 	if (proxy->health != NULL)

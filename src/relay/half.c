@@ -19,9 +19,9 @@
 #include <errno.h>
 
 enum {
-	RECV_LIMIT_MAX = 65536, /* one receive buffer */
 	QUEUE_MIN = 16384,
 	QUEUE_MAX = 1 << 20, /* lwIP's send buffer takes no more */
+	AHEAD_MAX = 128 * 1024,
 };
 
 void half_set_state(struct half *half, enum half_state state)
@@ -34,7 +34,7 @@ void conn_set_phase(struct relay_conn *conn, enum relay_phase phase)
 {
 	static const uint8_t legal[] = {
 		[RELAY_WAITING] = 1 << RELAY_DIALLING | 1 << RELAY_BROKEN,
-		[RELAY_DIALLING] = 1 << RELAY_OPEN | 1 << RELAY_BROKEN,
+		[RELAY_DIALLING] = 1 << RELAY_WAITING | 1 << RELAY_OPEN | 1 << RELAY_BROKEN,
 		[RELAY_OPEN] = 1 << RELAY_BROKEN,
 		[RELAY_BROKEN] = 0,
 	};
@@ -56,15 +56,20 @@ void conn_break(struct relay_conn *conn)
 	if (conn->phase == RELAY_OPEN)
 		conn->relay->stats.resets++;
 	conn_set_phase(conn, RELAY_BROKEN);
-	conn_tell_dialled(conn, -ECONNABORTED);
+	conn_tell_dialled(conn, -1, -ECONNABORTED);
 	list_remove(&conn->wait);
 	conn_mark_dirty(conn);
 }
 
-static void wait_for_memory(struct relay_conn *conn)
+static void wait_on(struct relay_conn *conn, struct list *list)
 {
 	if (list_empty(&conn->wait))
-		list_append(&conn->relay->starved, &conn->wait);
+		list_append(list, &conn->wait);
+}
+
+static void wait_for_memory(struct relay_conn *conn)
+{
+	wait_on(conn, &conn->relay->starved);
 }
 
 /* --- host to tunnel ---------------------------------------------------------------------------- */
@@ -83,10 +88,11 @@ static size_t queue_max(const struct relay *relay)
  */
 static void adapt_recv_limit(struct relay_conn *conn, uint32_t received)
 {
-	if (received == conn->recv.recv.limit && conn->recv_limit < RECV_LIMIT_MAX)
-		conn->recv_limit *= 4;
+	if (received == conn->recv.recv.limit)
+		conn->recv_limit = conn->recv_limit < RECV_LIMIT_MAX / 4 ? conn->recv_limit * 4
+									 : RECV_LIMIT_MAX;
 	else if (received < conn->recv.recv.limit)
-		conn->recv_limit = RECV_LIMIT_MIN;
+		conn->recv_limit = relay_idle_limit(conn->relay);
 }
 
 static void take_received(struct relay_conn *conn, struct io_buf *buf, uint32_t received)
@@ -111,11 +117,24 @@ void conn_recv_done(struct io_op *op, int result)
 		take_received(conn, buf, (uint32_t)result);
 	else if (conn->phase == RELAY_OPEN && result == 0)
 		half_set_state(&conn->to_tunnel, HALF_ENDED);
-	else if (conn->phase == RELAY_OPEN && result != -ENOBUFS)
+	else if (conn->phase == RELAY_OPEN && result == -ENOBUFS)
+		wait_on(conn, &list_entry(op->recv.pool, struct recv_pool, bufs)->waiting);
+	else if (conn->phase == RELAY_OPEN)
 		conn_break(conn);
 	if (buf != NULL)
 		buf_drop(&buf->buf);
 	conn_mark_dirty(conn);
+}
+
+/*
+ * What the tunnel's window does not let out yet is better left where it is: read early, it would only
+ * make the queue outgrow the cache. AHEAD_MAX is what keeps the tunnel busy until the next receive.
+ */
+static bool is_ahead(const struct relay_conn *conn)
+{
+	const struct queue *queue = &conn->to_tunnel.queue;
+
+	return queue->len - queue->lent + stack_unsent(conn->tunnel) >= AHEAD_MAX;
 }
 
 static void start_recv(struct relay_conn *conn)
@@ -124,9 +143,9 @@ static void start_recv(struct relay_conn *conn)
 	size_t room = queue_max(relay);
 	uint32_t limit = conn->recv_limit;
 
-	if (conn->recv.busy || conn->to_tunnel.state != HALF_OPEN ||
-	    conn->to_tunnel.queue.len >= room)
-		return;
+	if (conn->recv.busy || !list_empty(&conn->wait) || conn->to_tunnel.state != HALF_OPEN ||
+	    conn->to_tunnel.queue.len >= room || is_ahead(conn))
+		return; /* when it is a matter of room, acked() comes */
 	if (limit > room - conn->to_tunnel.queue.len)
 		limit = (uint32_t)(room - conn->to_tunnel.queue.len);
 	/* feed_starved() has seen room for this much, if for no more. */
@@ -141,7 +160,7 @@ static void start_recv(struct relay_conn *conn)
 	conn->recv.kind = IO_RECV;
 	conn->recv.fd = conn->fd;
 	conn->recv.done = conn_recv_done;
-	conn->recv.recv.pool = &relay->pool;
+	conn->recv.recv.pool = limit > IDLE_LIMIT_MAX ? &relay->large.bufs : &relay->small.bufs;
 	conn->recv.recv.limit = limit;
 	io_submit(relay->config.io, &conn->recv);
 }
@@ -244,11 +263,23 @@ static void work_broken(struct relay_conn *conn)
 	}
 }
 
+/* Here and not where the target's answer came: only the turn knows the time. */
+static void count_dial(struct relay_conn *conn)
+{
+	struct relay *relay = conn->relay;
+
+	if (conn->dialled_ns == 0)
+		return;
+	histogram_add(&relay->stats.connect_time, relay->now_ns - conn->dialled_ns);
+	conn->dialled_ns = 0;
+}
+
 void conn_work(struct relay_conn *conn)
 {
 	if (conn->phase == RELAY_WAITING)
 		conn_dial(conn);
 	if (conn->phase == RELAY_OPEN) {
+		count_dial(conn);
 		move_to_host(conn);
 		move_to_tunnel(conn);
 		start_recv(conn);
@@ -256,6 +287,7 @@ void conn_work(struct relay_conn *conn)
 	} else if (conn->phase == RELAY_BROKEN) {
 		work_broken(conn);
 	}
-	if (conn->tunnel == NULL && conn->fd < 0 && !conn->recv.busy && !conn->send.busy)
+	if (conn->phase >= RELAY_OPEN && conn->tunnel == NULL && conn->fd < 0 && !conn->recv.busy &&
+	    !conn->send.busy)
 		conn_free(conn);
 }

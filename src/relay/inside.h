@@ -5,18 +5,35 @@
 #include "queue.h"
 #include "relay.h"
 
-enum { RECV_LIMIT_MIN = 4096 }; /* bytes: what an idle connection holds of the budget */
+enum {
+	RECV_LIMIT_MAX = 65536,
+	RECV_LIMIT_MIN = 4096,	/* bytes: what a busy connection gets when memory is short */
+	CONN_MEMORY_MIN = 4096, /* bytes: more than an idle connection takes on both its sides */
+	IDLE_LIMIT_MIN = 1024,	/* bytes: a request in one receive */
+	IDLE_LIMIT_MAX = 4096,	/* bytes: a request with a small body */
+};
+
+/*
+ * What host sockets are received into, copied out of at once. A receive that finds no buffer waits
+ * until the turn after: asking again and again for what others have costs more than receiving.
+ */
+struct recv_pool {
+	struct io_pool bufs;
+	struct list waiting; /* in the order in which they are served */
+};
 
 struct relay {
 	struct relay_config config;
 	struct stack *stack;
 	struct relay_stats stats;
-	uint64_t now_ns;      /* of this turn */
-	struct io_pool pool;  /* what host sockets are received into, copied out of at once */
-	struct list conns;    /* all of them */
-	struct list dirty;    /* something was noted: conn_work() is due */
-	struct list dialling; /* by deadline: they all got the same time */
-	struct list starved;  /* want to receive or to write, but the budget had no room */
+	uint64_t now_ns;	/* of this turn */
+	struct recv_pool small; /* many, for receives up to IDLE_LIMIT_MAX */
+	struct recv_pool large; /* few: their size is the cache footprint of bulk */
+	struct list conns;	/* all of them */
+	struct list dirty;	/* something was noted: conn_work() is due */
+	struct list waiting;	/* for an address of the target, by give_up_ns */
+	struct list dialling;	/* an attempt is under way, by give_up_ns */
+	struct list starved;	/* want to receive or to write, but the budget had no room */
 };
 
 /* The way of one direction's life; each step once, in this order. */
@@ -32,8 +49,8 @@ struct half {
 };
 
 enum relay_phase {
-	RELAY_WAITING, /* for the target's address */
-	RELAY_DIALLING,
+	RELAY_WAITING,	/* for an address of the target: the first, or the next one */
+	RELAY_DIALLING, /* an address of it */
 	RELAY_OPEN,
 	RELAY_BROKEN, /* reset on both sides, as soon as nothing is under way */
 };
@@ -52,10 +69,13 @@ struct relay_conn {
 		struct iovec iov[IO_IOV_MAX];
 		struct sockaddr_storage to;
 	};
-	uint64_t deadline_ns; /* of dialling */
+	uint64_t dialled_ns; /* when dialling began; 0: how long it took is counted */
+	uint64_t give_up_ns; /* the end of this attempt, or of waiting for an address */
+	struct target_cursor cursor;
+	int error; /* of the last attempt */
 	relay_dialled_fn *dialled;
 	void *dialled_ctx;
-	struct list all, dirty, wait; /* wait: on dialling or starved */
+	struct list all, dirty, wait; /* wait: on waiting, dialling or starved */
 };
 
 /*
@@ -70,18 +90,31 @@ static inline size_t relay_host_room(const struct relay *relay)
 	return room > kept ? room - kept : 0;
 }
 
+/* Bytes of the budget that a receive may hold while its connection is idle: the more, the less. */
+static inline uint32_t relay_idle_limit(const struct relay *relay)
+{
+	size_t share = relay->config.budget->limit / 16 / (relay->stats.open + 1);
+
+	return share < IDLE_LIMIT_MIN	? IDLE_LIMIT_MIN
+	       : share > IDLE_LIMIT_MAX ? IDLE_LIMIT_MAX
+					: (uint32_t)share;
+}
+
 /* --- dial.c: from nothing to RELAY_OPEN ------------------------------------------------------- */
 
+/* NULL: no memory. */
 struct relay_conn *conn_new(struct relay *relay);
 /* Frees a conn that has neither side left; from relay_turn() alone. */
 void conn_free(struct relay_conn *conn);
-/* Sets out for the target, or goes on waiting for its address. */
+/* Sets out for the target's next address, waits for the first, or gives up after the last. */
 void conn_dial(struct relay_conn *conn);
 /* The far side answered: 0, or a negative errno. */
 void conn_dialled(struct relay_conn *conn, int error);
+/* give_up_ns has come. */
+void conn_give_up(struct relay_conn *conn);
 
 /* Tells who asked, if somebody did and was not told yet. */
-void conn_tell_dialled(struct relay_conn *conn, int error);
+void conn_tell_dialled(struct relay_conn *conn, int fd, int error);
 
 /* --- half.c: RELAY_OPEN and after ------------------------------------------------------------- */
 

@@ -20,22 +20,29 @@
 #include <stdlib.h>
 
 enum {
-	RECV_BUFS = 8,
-	RECV_BUF_SIZE = 65536,
+	SMALL_BUFS = 64,
+	LARGE_BUFS = 8,
 };
+
+/* NULL: there is no room for another one that will carry bytes. */
+static struct relay_conn *admit(struct relay *relay)
+{
+	/* With less memory for each, some would be open and hear nothing. */
+	if (relay->stats.open >= relay->config.conns_max ||
+	    relay->stats.open >= relay->config.budget->limit / CONN_MEMORY_MIN)
+		return NULL;
+	return conn_new(relay);
+}
 
 /* --- events of the stack ------------------------------------------------------------------ */
 
 static void *on_accepted(void *ctx, struct stack_conn *tunnel, const struct addr *from)
 {
-	struct relay *relay = ctx;
-	struct relay_conn *conn = conn_new(relay);
+	struct relay_conn *conn = admit(ctx);
 	char text[ADDR_TEXT_MAX];
 
-	if (conn == NULL) {
-		relay->stats.refused[RELAY_REFUSED_LIMIT]++;
+	if (conn == NULL)
 		return NULL;
-	}
 	log_debug("connection from %s", addr_format(from, text));
 	conn->tunnel = tunnel;
 	return conn;
@@ -115,13 +122,21 @@ struct relay *relay_new(const struct relay_config *config)
 	relay->config = *config;
 	list_init(&relay->conns);
 	list_init(&relay->dirty);
+	list_init(&relay->waiting);
 	list_init(&relay->dialling);
 	list_init(&relay->starved);
-	if (io_pool_init(&relay->pool, config->io, RECV_BUFS, RECV_BUF_SIZE) < 0) {
-		free(relay);
-		return NULL;
-	}
+	list_init(&relay->small.waiting);
+	list_init(&relay->large.waiting);
+	if (io_pool_init(&relay->small.bufs, config->io, SMALL_BUFS, IDLE_LIMIT_MAX) < 0)
+		goto no_small;
+	if (io_pool_init(&relay->large.bufs, config->io, LARGE_BUFS, RECV_LIMIT_MAX) < 0)
+		goto no_large;
 	return relay;
+no_large:
+	io_pool_fini(&relay->small.bufs);
+no_small:
+	free(relay);
+	return NULL;
 }
 
 void relay_set_stack(struct relay *relay, struct stack *stack)
@@ -132,51 +147,66 @@ void relay_set_stack(struct relay *relay, struct stack *stack)
 void relay_free(struct relay *relay)
 {
 	CHECK(relay_idle(relay));
-	io_pool_fini(&relay->pool);
+	io_pool_fini(&relay->small.bufs);
+	io_pool_fini(&relay->large.bufs);
 	free(relay);
 }
 
-void relay_adopt(struct relay *relay, int fd, relay_dialled_fn *dialled, void *ctx)
+/* `conn` NULL: there was no room for it. */
+static struct relay_conn *begin(struct relay *relay, struct relay_conn *conn, int fd,
+				relay_dialled_fn *dialled, void *ctx)
 {
-	struct relay_conn *conn = conn_new(relay);
-
-	if (conn == NULL) {
-		relay->stats.refused[RELAY_REFUSED_LIMIT]++;
-		io_reset(relay->config.io, fd);
-		if (dialled != NULL)
-			dialled(ctx, -ENOBUFS);
-		return;
+	if (conn != NULL) {
+		conn->fd = fd;
+		conn->dialled = dialled;
+		conn->dialled_ctx = ctx;
+		return conn;
 	}
-	conn->fd = fd;
-	conn->dialled = dialled;
-	conn->dialled_ctx = ctx;
+	relay->stats.refused[RELAY_REFUSED_LIMIT]++;
+	if (fd >= 0)
+		io_reset(relay->config.io, fd);
+	if (dialled != NULL)
+		dialled(ctx, -1, -ENOBUFS);
+	return NULL;
+}
+
+struct relay_conn *relay_adopt(struct relay *relay, int fd, relay_dialled_fn *dialled, void *ctx)
+{
+	return begin(relay, admit(relay), fd, dialled, ctx);
+}
+
+struct relay_conn *relay_dial(struct relay *relay, relay_dialled_fn *dialled, void *ctx)
+{
+	return begin(relay, conn_new(relay), -1, dialled, ctx);
+}
+
+void relay_abort(struct relay_conn *conn)
+{
+	conn_break(conn);
 }
 
 /* --- the turn ----------------------------------------------------------------------------- */
 
-static void time_out_dials(struct relay *relay)
+static void give_up_late(struct relay *relay, struct list *waiting)
 {
-	while (!list_empty(&relay->dialling)) {
-		struct relay_conn *conn = list_entry(relay->dialling.next, struct relay_conn, wait);
+	while (!list_empty(waiting)) {
+		struct relay_conn *conn = list_entry(waiting->next, struct relay_conn, wait);
 
-		if (conn->deadline_ns > relay->now_ns)
+		if (conn->give_up_ns > relay->now_ns)
 			return;
-		conn_dialled(conn, -ETIMEDOUT);
+		conn_give_up(conn);
 	}
 }
 
 /* The target's name may have been resolved since the last turn. */
 static void dial_waiting(struct relay *relay)
 {
-	if (list_empty(&relay->dialling) ||
-	    relay->config.target(relay->config.target_ctx).family == ADDR_NONE)
-		return;
-	list_for_each (node, &relay->dialling) {
-		struct relay_conn *conn = list_entry(node, struct relay_conn, wait);
+	struct list *node;
 
-		if (conn->phase == RELAY_WAITING)
-			conn_mark_dirty(conn);
-	}
+	if (relay->config.target->count == 0)
+		return;
+	while ((node = list_pop(&relay->waiting)) != NULL)
+		conn_mark_dirty(list_entry(node, struct relay_conn, wait));
 }
 
 /* In the order in which they came to wait, for as long as the budget has room. */
@@ -192,27 +222,48 @@ static void feed_starved(struct relay *relay)
 	}
 }
 
+/* All buffers are back by now, as a rule. */
+static void serve_waiting(struct recv_pool *pool)
+{
+	for (uint32_t i = pool->bufs.free; i > 0 && !list_empty(&pool->waiting); i--) {
+		struct list *node = list_pop(&pool->waiting);
+
+		conn_mark_dirty(list_entry(node, struct relay_conn, wait));
+	}
+}
+
 void relay_turn(struct relay *relay, uint64_t now_ns)
 {
 	struct list *node;
 
 	relay->now_ns = now_ns;
-	time_out_dials(relay);
+	give_up_late(relay, &relay->waiting);
+	give_up_late(relay, &relay->dialling);
 	dial_waiting(relay);
 	feed_starved(relay);
+	serve_waiting(&relay->small);
+	serve_waiting(&relay->large);
 	while ((node = list_pop(&relay->dirty)) != NULL)
 		conn_work(list_entry(node, struct relay_conn, dirty));
 }
 
+static uint64_t first_to_give_up_ns(const struct list *waiting)
+{
+	return list_empty(waiting) ? UINT64_MAX
+				   : list_entry(waiting->next, struct relay_conn, wait)->give_up_ns;
+}
+
 uint64_t relay_deadline(const struct relay *relay)
 {
+	uint64_t waiting_ns = first_to_give_up_ns(&relay->waiting);
+	uint64_t dialling_ns = first_to_give_up_ns(&relay->dialling);
+
 	/* This turn may have made the room that somebody waits for. */
-	if (!list_empty(&relay->dirty) ||
+	if (!list_empty(&relay->dirty) || !list_empty(&relay->small.waiting) ||
+	    !list_empty(&relay->large.waiting) ||
 	    (!list_empty(&relay->starved) && relay_host_room(relay) >= queue_cost(RECV_LIMIT_MIN)))
 		return 0;
-	if (list_empty(&relay->dialling))
-		return UINT64_MAX;
-	return list_entry(relay->dialling.next, struct relay_conn, wait)->deadline_ns;
+	return waiting_ns < dialling_ns ? waiting_ns : dialling_ns;
 }
 
 void relay_abort_all(struct relay *relay)

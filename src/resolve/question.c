@@ -6,7 +6,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/time.h>
 
 /*
@@ -14,6 +16,8 @@
  * all were silent, all are asked again with 4 s and then 8 s each.
  */
 enum { FIRST_TIMEOUT_MS = 2000, TRIES = 3 };
+
+enum { NAME_LEN_MAX = 253 }; /* RFC 1035, section 3.1, without the last dot */
 
 /* A question that is under way is looked after at least this often. */
 enum { TURN_MAX_S = 1 };
@@ -145,12 +149,47 @@ static void take_addrs(struct question *question, const struct ares_addrinfo *in
 	}
 }
 
+static void got_answer(void *ctx, int status, int timeouts, struct ares_addrinfo *info);
+
+static void ask(struct question *question, const char *name)
+{
+	static const struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC,
+							 .ai_socktype = SOCK_STREAM};
+
+	ares_getaddrinfo(question->channel, name, NULL, &hints, got_answer, question);
+}
+
+/* The servers answered, but not the question: c-ares 1.18 says that they cannot be reached. */
+static bool servers_failed(int status)
+{
+	return status == ARES_ESERVFAIL || status == ARES_EREFUSED || status == ARES_ECONNREFUSED;
+}
+
+/*
+ * The library gives up a search as soon as the servers fail for one of its domains, glibc does not.
+ * Such a domain may be out of order for long, and must not hide a name that is whole.
+ */
+static bool ask_whole(struct question *question)
+{
+	const char *dot = strrchr(question->name, '.');
+	char name[NAME_LEN_MAX + 2];
+
+	if (question->whole || dot == NULL || dot[1] == '\0')
+		return false;
+	snprintf(name, sizeof(name), "%s.", question->name);
+	question->whole = true;
+	ask(question, name);
+	return true;
+}
+
 /* Called within any ares_ function, which must not be followed by ares_destroy() here. */
 static void got_answer(void *ctx, int status, int timeouts, struct ares_addrinfo *info)
 {
 	struct question *question = ctx;
 
 	(void)timeouts;
+	if (servers_failed(status) && ask_whole(question))
+		return;
 	if (status == ARES_SUCCESS) {
 		take_addrs(question, info);
 		if (question->count == 0)
@@ -186,12 +225,12 @@ void question_init(struct question *question, struct io *io)
 
 void question_ask(struct question *question, const char *name)
 {
-	static const struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC,
-							 .ai_socktype = SOCK_STREAM};
 	int status = open_channel(question);
 
+	question->name = name;
+	question->whole = false;
 	if (status == ARES_SUCCESS) {
-		ares_getaddrinfo(question->channel, name, NULL, &hints, got_answer, question);
+		ask(question, name);
 	} else {
 		question->channel = NULL;
 		question->status = status;

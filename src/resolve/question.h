@@ -15,6 +15,8 @@
 struct question {
 	struct io *io;	      /* borrowed for life */
 	ares_channel channel; /* NULL: no question is under way */
+	const char *name;     /* borrowed while one is */
+	bool whole;	      /* asked for as it stands, after a search that failed */
 	struct list watches;  /* of sockets, those that are closed already included */
 	bool answered;
 	/* The answer. */
@@ -26,7 +28,8 @@ struct question {
 
 void question_init(struct question *question, struct io *io);
 
-/* None may be under way. May be answered at once: by /etc/hosts, or because nothing works. */
+/* None may be under way; borrows `name` until question_end(). May be answered at once: by
+ * /etc/hosts, or because nothing works. */
 void question_ask(struct question *question, const char *name);
 
 /* Sends again what has timed out. Returns nanoseconds until it should be called again. */

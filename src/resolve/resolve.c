@@ -2,6 +2,7 @@
 #include "resolve.h"
 
 #include "base/log.h"
+#include "base/time.h"
 #include "question.h"
 
 #include <errno.h>
@@ -14,8 +15,7 @@
  *	waiting		until due_ns: for the TTL of what is known, or for the pause after a failure
  *	asking		a question is under way; its deadline comes from the library
  *
- * resolve_watch() makes the first question due at once, resolve_refresh() the next. A name that is
- * an address never asks: it answers itself in the first turn, and is due never again.
+ * resolve_watch() makes the first question due at once, resolve_refresh() the next.
  *
  * Questions are c-ares's (question.c). The library is given a new channel for each question and
  * that is thrown away with the answer. It costs some microseconds where the question costs
@@ -26,9 +26,11 @@
  * The library owns its sockets and closes them when it likes, while an operation of the loop may
  * not lose its descriptor. So what is polled is a duplicate: closing it is ours, after done().
  *
- * c-ares orders the answer by what can be reached from here (RFC 6724), and that order is kept.
- * Servers like to rotate their answers, so a set that is merely in another order is no change: the
- * owner's first choice stays its first choice until the set is another one.
+ * c-ares orders the answer by what can be reached from here (RFC 6724). That order is kept, except
+ * that families take turns: an owner that goes from one address to the next must not have to go
+ * through all of a family that does not get through. Servers like to rotate their answers, so a set
+ * that is merely in another order is no change: the owner's first choice stays its first choice
+ * until the set is another one.
  *
  * Nothing here blocks except reading /etc/hosts and /etc/resolv.conf. Callbacks of the library only
  * take note; changed() is called from resolve_turn() alone, so an owner may watch and refresh in
@@ -55,7 +57,7 @@ struct resolve_name {
 
 static uint64_t seconds(uint32_t s)
 {
-	return (uint64_t)s * 1000000000;
+	return s * NS_PER_S;
 }
 
 int resolve_open(struct resolve **resolve, struct io *io)
@@ -122,16 +124,9 @@ static bool is_asking(const struct resolve_name *name)
 	return name->question.channel != NULL;
 }
 
-static bool is_address(const struct resolve_name *name)
-{
-	struct addr addr;
-
-	return addr_parse(&addr, name->text);
-}
-
 void resolve_refresh(struct resolve_name *name)
 {
-	if (!is_asking(name) && !is_address(name))
+	if (!is_asking(name))
 		name->due_ns = 0;
 }
 
@@ -147,21 +142,34 @@ static bool same_set(const struct resolve_name *name, const struct addr *addrs, 
 	return found == count && count == name->count;
 }
 
+/* The next one of the other family comes forward, for as long as there is one (RFC 8305, section 4). */
+static void take_turns(struct addr *addrs, size_t count)
+{
+	for (size_t i = 1; i < count; i++) {
+		struct addr other;
+		size_t from = i;
+
+		while (from < count && addrs[from].family == addrs[i - 1].family)
+			from++;
+		if (from == count)
+			return;
+		other = addrs[from];
+		memmove(&addrs[i + 1], &addrs[i], (from - i) * sizeof(addrs[0]));
+		addrs[i] = other;
+	}
+}
+
 static void set_addrs(struct resolve_name *name, struct addr *addrs, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		addrs[i].port = name->port;
 	if (same_set(name, addrs, count))
 		return;
+	take_turns(addrs, count);
 	memcpy(name->addrs, addrs, count * sizeof(addrs[0]));
 	name->count = count;
+	log_debug("%s has %zu addresses", name->text, count);
 	name->changed(name->ctx, name->addrs, count);
-}
-
-static void answer_address(struct resolve_name *name, struct addr *addr)
-{
-	name->due_ns = UINT64_MAX;
-	set_addrs(name, addr, 1);
 }
 
 static void answer_success(struct resolve_name *name, uint64_t now_ns)
@@ -194,14 +202,9 @@ static void answer_failure(struct resolve_name *name, uint64_t now_ns)
 static void name_turn(struct resolve_name *name, uint64_t now_ns)
 {
 	struct question *question = &name->question;
-	struct addr addr;
 
 	if (!question->answered && name->due_ns > now_ns)
 		return;
-	if (addr_parse(&addr, name->text)) {
-		answer_address(name, &addr);
-		return;
-	}
 	if (!is_asking(name))
 		question_ask(question, name->text);
 	if (!question->answered)

@@ -172,7 +172,8 @@ static bool give_pieces(struct stack_conn *conn, const struct iovec *iov, int co
  */
 static bool give_chain(struct stack_conn *conn, const struct pbuf *chain)
 {
-	struct iovec iov[DATA_IOV_MAX];
+	/* Not cleared for every packet, as -ftrivial-auto-var-init would: `count` are written. */
+	struct iovec iov[DATA_IOV_MAX] __attribute__((uninitialized));
 	uint32_t skip = conn->taken_ahead, len = 0;
 	int count = 0;
 

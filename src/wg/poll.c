@@ -97,6 +97,7 @@ static void initiate(struct wg *wg, uint64_t now_ns, uint64_t wall_ns, struct wg
 		return;
 	if (wg->timers.initiated) {
 		wg->events |= WG_EVENT_UNANSWERED;
+		wg->stats.handshakes_unanswered++;
 		if (now_ns >= wg->timers.give_up_ns) {
 			give_up(wg, now_ns);
 			return;

@@ -111,6 +111,7 @@ void wg_note_received(struct wg *wg, const struct addr *from, size_t len, uint64
 void wg_note_complete(struct wg *wg, bool rekey, uint64_t now_ns)
 {
 	wg->stats.handshakes_completed++;
+	wg->stats.rekeys += rekey;
 	wg->last_handshake_ns = now_ns;
 	wg->events |= WG_EVENT_HANDSHAKE | (rekey ? WG_EVENT_REKEY : 0);
 	timers_handshake_complete(&wg->timers, wg->sessions.current->reject_ns);

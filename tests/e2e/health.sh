@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# The health port, from both ends of a pair.
+# The health port, from both ends of a pair: what it says, and what it bears.
 # shellcheck disable=SC2154 # set by the files that it sources
 source tests/e2e/lib.bash
 source tests/e2e/pair.bash
@@ -33,6 +33,22 @@ case_ready() {
 	grep -qx OK "$CASE/body" || die "the body is not OK"
 	expect_both 200 /livez
 	expect_both 200 /health --head
+	expect_both 200 /metrics
+}
+
+# Ready is who has had a handshake. Nobody waits for it here: probes alone must bring it about.
+case_readyz_and_startupz() {
+	pair_prepare
+	start_egress WG_KEEPALIVE=0
+	expect 503 egress /startupz
+	expect 503 egress /readyz
+	grep -q handshake "$CASE/body" || die "not why: $(<"$CASE/body")"
+	expect 200 egress /livez
+	start_ingress WG_KEEPALIVE=0
+	wait_for 10 "egress to be ready" answers 200 here "$health_egress" /readyz
+	wait_for 10 "ingress to be ready" answers 200 here "$health_ingress" /readyz
+	expect_both 200 /startupz
+	expect_both 200 /startupz --head
 }
 
 case_tcp_and_http() {
@@ -127,6 +143,45 @@ case_slow_probers() {
 	for fd in "${fds[@]}"; do exec {fd}>&-; done
 }
 
+# --- attacks: tests/e2e/attack.c has their shapes -------------------------------------------------
+
+descriptors() { find "/proc/${pid_of[egress]}/fd" -type l | wc -l; }
+attack_is_forgotten() { (($(descriptors) <= descriptors_before)); }
+
+# The attacker has all of the health port. The proxy loses nothing by it: its traffic goes on, memory
+# and descriptors are bounded, probes find a place, and in the end all is as before.
+attacked_by() { # SHAPE
+	local kib before_kib
+	pair_up
+	serve target traffic serve "${target[@]}"
+	session_up
+	traffic ping "${dial[@]}" up=640 down=640
+	descriptors_before=$(descriptors)
+	before_kib=$(peak_kib egress)
+	start attack "$BUILD/e2e/attack" "$1" 127.0.0.1 "$health_egress" 2
+	wait_for 10 "the attack" logged attack '^ready'
+	start_traffic ping ping "${dial[@]}" conns=4 up=64000 down=64000 timeout_ms=10000
+	# A place may be lost in the crowd; a second probe is what every orchestrator allows for.
+	for _ in {1..5}; do within 2 answers 200 here "$health_egress" /livez || die "no probe gets in"; done
+	(($(descriptors) <= descriptors_before + 64)) || die "$(descriptors) descriptors are open"
+	finish_traffic ping 15
+	expect_status attack 15 0
+	tail -n 1 "$CASE/attack.log"
+	kib=$(($(peak_kib egress) - before_kib))
+	((kib < 4096)) || die "the attack took $kib KiB"
+	wait_for 10 "the attack to be forgotten" attack_is_forgotten
+	expect_both 200 /readyz
+}
+
+case_attack_crowd() { attacked_by crowd; }
+case_attack_crowd_again() { attacked_by crowd-again; }
+case_attack_slowloris() { attacked_by slowloris; }
+case_attack_pipelining() { attacked_by pipelining; }
+case_attack_half_closed() { attacked_by half-closed; }
+case_attack_deaf() { attacked_by deaf; }
+case_attack_long_line() { attacked_by long-line; }
+case_attack_rubbish() { attacked_by rubbish; }
+
 case_draining() {
 	local side
 	pair_up DRAIN_TIMEOUT=20s
@@ -138,6 +193,8 @@ case_draining() {
 		local -n health_port=health_$side
 		wait_for 3 "$side to drain" answers 503 here "$health_port" /health
 		expect 503 "$side" /health
+		expect 503 "$side" /readyz
+		expect 200 "$side" /startupz
 		expect 200 "$side" /livez
 	done
 	finish_traffic in-flight 15

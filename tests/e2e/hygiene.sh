@@ -114,4 +114,34 @@ case_memlock_limits() {
 	done
 }
 
+# Little is left for the second instance of a user; then it does without io_uring.
+case_memlock_is_shared() {
+	local -a limited=(prlimit --memlock=65536)
+	pair_prepare
+	proxy egress limited "${egress_env[@]}"
+	wait_for 10 "egress" answers 200 here "$health_egress" /health
+	proxy ingress limited "${ingress_env[@]}"
+	wait_for 10 "ingress" answers 200 here "$health_ingress" /health
+	serve target traffic serve "${target[@]}"
+	traffic bulk "${dial[@]}" conns=20 up=1000000 down=1000000
+	grep -h 'event loop' "$CASE/egress.log" "$CASE/ingress.log"
+}
+
+# One backend is asked for, and cannot be had: that is said, with what to do about it.
+case_forced_backend() {
+	local -a unlocked=(prlimit --memlock=0)
+	[[ $(id -u) == 0 ]] || skip "needs root to run without the right to lock memory"
+	as_user $((UNPRIVILEGED + 100))
+	pair_prepare
+	proxy egress unlocked "${egress_env[@]}" IO_BACKEND=uring
+	reap egress 5
+	! logged egress 'event loop: uring' || skip "this kernel charges no rings to RLIMIT_MEMLOCK"
+	[[ $exit_status == 1 ]] || die "ended with $exit_status, expected 1"
+	logged egress 'error .*io_uring.*RLIMIT_MEMLOCK' || die "not said why"
+	proxy egress unlocked "${egress_env[@]}" IO_BACKEND=auto
+	wait_for 10 "egress on epoll" answers 200 here "$health_egress" /health
+	logged egress 'event loop: epoll' && logged egress 'info .*no io_uring.*RLIMIT_MEMLOCK' ||
+		die "not said which, and why"
+}
+
 run_cases "$@"

@@ -12,7 +12,8 @@
 # Nothing here sleeps for a fixed time in the hope that something is done by then: wait_for polls, and
 # every wait has an end. Only processes that were started here are ended, by their id.
 
-SUITE=$(basename "$0" .sh)
+# E2E_BACKEND=uring or epoll: what our program's event loop is to be built on.
+SUITE=$(basename "$0" .sh)${E2E_BACKEND:+-$E2E_BACKEND}
 BUILD=${E2E_BUILD:-build}
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/wgtp-$SUITE.XXXXXX")
 trap 'rm -rf "$WORK"' EXIT
@@ -227,8 +228,8 @@ free_port() {
 as=()
 proxy() { # NAME PREFIX-ARRAY VARIABLE=VALUE...
 	local -n where=$2
-	start "$1" "${where[@]}" "${as[@]}" env -i LOG_LEVEL="${E2E_LOG_LEVEL:-info}" "${@:3}" \
-		"$WORK/bin/wg-tinyproxy"
+	start "$1" "${where[@]}" "${as[@]}" env -i LOG_LEVEL="${E2E_LOG_LEVEL:-info}" \
+		IO_BACKEND="${E2E_BACKEND-}" "${@:3}" "$WORK/bin/wg-tinyproxy"
 }
 
 as_user() { # UID: without groups and capabilities, and without a way to get any

@@ -121,18 +121,15 @@ static struct addr real_target(struct io *io, enum fake_answer answer)
 	return addr;
 }
 
-static const struct world uring_world = {
-	.backend = &io_backend_uring,
-	.pair = real_pair,
-	.write = real_write,
-	.read = real_read,
-	.shutdown = io_shutdown,
-	.close = io_close,
-	.reset = io_reset,
-	.listen = real_listen,
-	.dial = real_dial,
-	.target = real_target,
-};
+#define REAL_WORLD(the_backend)                                                                    \
+	{                                                                                          \
+		.backend = (the_backend), .pair = real_pair, .write = real_write,                  \
+		.read = real_read, .shutdown = io_shutdown, .close = io_close, .reset = io_reset,  \
+		.listen = real_listen, .dial = real_dial, .target = real_target,                   \
+	}
+
+static const struct world uring_world = REAL_WORLD(&io_backend_uring);
+static const struct world epoll_world = REAL_WORLD(&io_backend_epoll);
 
 /* --- the fake ---------------------------------------------------------------------------------- */
 
@@ -193,16 +190,28 @@ static void run(const struct world *world, void (*test)(struct stage *))
 	io_fini(&stage.io);
 }
 
-/* Once on the kernel, on the fake with many seeds: an order that breaks it is among them. */
+/* On the fake with many seeds: an order that breaks it is among them. */
+static void run_with_seeds(void (*test)(struct stage *))
+{
+	for (uint64_t seed = 0; seed < SEEDS; seed++) {
+		fake_io_seed(seed);
+		run(&fake_world, test);
+	}
+}
+
 #define CONTRACT(name)                                                                             \
 	static void name(struct stage *stage);                                                     \
-	Test(io_contract, name, .timeout = 30)                                                     \
+	Test(io_contract_uring, name, .timeout = 30)                                               \
 	{                                                                                          \
 		run(&uring_world, name);                                                           \
-		for (uint64_t seed = 0; seed < SEEDS; seed++) {                                    \
-			fake_io_seed(seed);                                                        \
-			run(&fake_world, name);                                                    \
-		}                                                                                  \
+	}                                                                                          \
+	Test(io_contract_epoll, name, .timeout = 30)                                               \
+	{                                                                                          \
+		run(&epoll_world, name);                                                           \
+	}                                                                                          \
+	Test(io_contract_fake, name, .timeout = 30)                                                \
+	{                                                                                          \
+		run_with_seeds(name);                                                              \
 	}                                                                                          \
 	static void name(struct stage *stage)
 
@@ -243,6 +252,23 @@ CONTRACT(recv_gives_bytes_then_end)
 	cr_assert_eq(recv.result, 0);
 	cr_assert_null(recv.buf, "the end of the stream carries no buffer");
 	cr_assert_str_eq(got, "hello");
+}
+
+/* The end is there as soon as the bytes are: no second event tells of it. */
+CONTRACT(bytes_and_end_come_together)
+{
+	struct seen recv = seen_recv(stage->fd, &stage->pool, POOL_SIZE);
+
+	io_submit(&stage->io, &recv.op);
+	now_of(&stage->io);
+	cr_assert_eq(write_end(stage, "x"), 1);
+	stage->world->shutdown(&stage->io, stage->end);
+	cr_assert(turn_until(&stage->io, &recv.ends, 1));
+	cr_assert_eq(recv.result, 1);
+	buf_drop(&recv.buf->buf);
+	io_submit(&stage->io, &recv.op);
+	cr_assert(turn_until(&stage->io, &recv.ends, 2));
+	cr_assert_eq(recv.result, 0);
 }
 
 CONTRACT(recv_keeps_to_its_limit)
@@ -412,6 +438,55 @@ CONTRACT(cancelled_send_tells_what_went)
 	while ((n = stage->world->read(&stage->io, stage->end, chunk, sizeof(chunk))) > 0)
 		got += n;
 	cr_assert_eq(got, send.result > 0 ? (size_t)send.result : 0);
+	free(bytes);
+}
+
+CONTRACT(both_directions_wait_at_once)
+{
+	uint8_t *bytes = calloc(PIECE, 32);
+	struct iovec iov = {bytes, (size_t)PIECE * 32};
+	struct seen recv = seen_recv(stage->fd, &stage->pool, POOL_SIZE);
+	struct seen send = seen_send(stage->fd, &iov, 1);
+	uint8_t chunk[16384];
+	uint64_t now_ns;
+
+	io_submit(&stage->io, &recv.op);
+	io_submit(&stage->io, &send.op);
+	now_of(&stage->io);
+	now_of(&stage->io);
+	cr_assert_eq(recv.ends + send.ends, 0);
+	cr_assert_eq(write_end(stage, "x"), 1);
+	cr_assert(turn_until(&stage->io, &recv.ends, 1));
+	cr_assert_eq(recv.result, 1);
+	buf_drop(&recv.buf->buf);
+	for (now_ns = now_of(&stage->io); send.ends == 0;) {
+		while (stage->world->read(&stage->io, stage->end, chunk, sizeof(chunk)) > 0)
+			continue;
+		cr_assert_eq(io_turn(&stage->io, now_ns + 1000000, &now_ns), 0);
+	}
+	cr_assert_gt(send.result, 0);
+	free(bytes);
+}
+
+/* A reset does, too; the next send fails. */
+CONTRACT(broken_send_tells_what_went)
+{
+	uint8_t *bytes = calloc(PIECE, 32);
+	struct iovec iov = {bytes, (size_t)PIECE * 32};
+	struct seen send = seen_send(stage->fd, &iov, 1);
+	uint64_t now_ns;
+
+	io_submit(&stage->io, &send.op);
+	/* The fake takes its time before it sends anything. */
+	cr_assert_eq(io_turn(&stage->io, now_of(&stage->io) + 1000000, &now_ns), 0);
+	cr_assert_eq(send.ends, 0);
+	stage->world->reset(&stage->io, stage->end);
+	cr_assert(turn_until(&stage->io, &send.ends, 1));
+	cr_assert_gt(send.result, 0);
+	iov = (struct iovec){bytes, 1};
+	io_submit(&stage->io, &send.op);
+	cr_assert(turn_until(&stage->io, &send.ends, 2));
+	cr_assert(send.result == -EPIPE || send.result == -ECONNRESET);
 	free(bytes);
 }
 

@@ -8,7 +8,10 @@
  */
 #include "relay_world.h"
 
+#include "base/time.h"
+
 #include <criterion/criterion.h>
+#include <inttypes.h>
 
 Test(relay, half_close_in_every_order)
 {
@@ -102,28 +105,43 @@ Test(relay, silent_target_times_out)
 	refused_by(FAKE_SILENT, RELAY_REFUSED_TIMEOUT);
 }
 
+/* One connection took so long, waiting for the target's address included. */
+static void expect_connect_time(int side, uint64_t min_ns, uint64_t max_ns)
+{
+	const struct histogram *took = &relay_stats(world.relay[side])->connect_time;
+	uint64_t count = 0;
+
+	for (size_t i = 0; i <= HISTOGRAM_BOUNDS; i++)
+		count += took->counts[i];
+	cr_expect_eq(count, 1);
+	cr_expect_geq(took->sum_ns, min_ns, "%" PRIu64, took->sum_ns);
+	cr_expect_leq(took->sum_ns, max_ns, "%" PRIu64, took->sum_ns);
+}
+
 Test(relay, unresolved_target_is_waited_for)
 {
 	world_init(78, 64 << 20);
-	world.target_known = false;
+	world_resolve(NULL, 0);
 	fake_io_answer(&world.io, &world.host_target, FAKE_ACCEPTS);
 	call_begin(WRITES_THEN_ENDS, WRITES_THEN_ENDS, 1000);
 	for (int i = 0; i < 300; i++)
 		world_turn(10000000);
-	world.target_known = true;
+	world_resolve(&world.host_target, 1);
 	connect_call(&world.call[0]);
 	calls_finish();
 	check_whole(&world.call[0]);
+	expect_connect_time(1, 2900 * NS_PER_MS, 3500 * NS_PER_MS);
 	world_fini();
 }
 
 Test(relay, unresolved_target_times_out)
 {
 	world_init(79, 64 << 20);
-	world.target_known = false;
+	world_resolve(NULL, 0);
 	call_begin(WRITES_THEN_ENDS, WRITES_THEN_ENDS, 1000);
 	calls_finish();
 	cr_assert(world.call[0].client.was_reset);
+	cr_assert_eq(relay_stats(world.relay[1])->connect_time.sum_ns, 0);
 	cr_assert_eq(relay_stats(world.relay[1])->refused[RELAY_REFUSED_ADDRESS], 1);
 	world_fini();
 }
@@ -153,18 +171,20 @@ Test(relay, back_pressure_end_to_end)
 /* So little memory that everybody has to wait: slow, but whole, and never over the limit. */
 Test(relay, tiny_budget_still_moves)
 {
-	world_init(81, 600000);
-	fake_io_answer(&world.io, &world.host_target, FAKE_ACCEPTS);
-	for (int i = 0; i < 10; i++) {
-		call_begin(WRITES_THEN_ENDS, WRITES_THEN_ENDS, 200000);
-		connect_call(&world.call[world.calls - 1]);
+	for (uint64_t seed = 1; seed <= 15; seed++) {
+		world_init(seed, 600000);
+		fake_io_answer(&world.io, &world.host_target, FAKE_ACCEPTS);
+		for (int i = 0; i < 10; i++) {
+			call_begin(WRITES_THEN_ENDS, WRITES_THEN_ENDS, 200000);
+			connect_call(&world.call[world.calls - 1]);
+		}
+		calls_finish();
+		for (size_t i = 0; i < world.calls; i++)
+			check_whole(&world.call[i]);
+		for (int i = 0; i < 2; i++)
+			cr_assert_leq(world.pair.side[i].budget.high, 600000);
+		world_fini();
 	}
-	calls_finish();
-	for (size_t i = 0; i < world.calls; i++)
-		check_whole(&world.call[i]);
-	for (int i = 0; i < 2; i++)
-		cr_assert_leq(world.pair.side[i].budget.high, 600000);
-	world_fini();
 }
 
 Test(relay, limit_refuses_and_keeps_the_others)

@@ -69,6 +69,7 @@ Test(wg_timers, retries_give_up_and_begin_again_with_data)
 	wg_net_sleep(net, 6 * NS_PER_S);
 	cr_expect(wg_events(a->wg) & WG_EVENT_GAVE_UP);
 	cr_expect_eq(wg_stats(a->wg)->handshakes_given_up, 1);
+	cr_expect_eq(wg_stats(a->wg)->handshakes_unanswered, a->sent[MESSAGE_INITIATION]);
 	net->drop_types = 0;
 	last_ns = a->sent[MESSAGE_INITIATION];
 	wg_net_sleep(net, 400 * NS_PER_S);
@@ -199,6 +200,7 @@ Test(wg_timers, the_initiator_rekeys_when_it_sends_after_120_seconds)
 	cr_assert(wg_net_works(a));
 	cr_expect_eq(a->sent[MESSAGE_INITIATION], 2);
 	cr_expect_eq(wg_events(a->wg), WG_EVENT_HANDSHAKE | WG_EVENT_REKEY);
+	cr_expect_eq(wg_stats(a->wg)->rekeys, 1);
 }
 
 Test(wg_timers, the_initiator_rekeys_when_it_receives_after_165_seconds)

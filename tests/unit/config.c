@@ -130,8 +130,10 @@ Test(config, defaults_are_the_documented_ones)
 	cr_expect_eq(config.memory_limit, 64 << 20);
 	cr_expect_eq(config.connect_timeout_ns, 5000000000);
 	cr_expect_eq(config.drain_timeout_ns, 25000000000);
+	cr_expect_eq(config.io_backend, CONFIG_IO_AUTO);
 	cr_expect_str_eq(config.aead_engine, "auto");
 	cr_expect_eq(config.log_level, LOG_INFO);
+	cr_expect_eq(config.log_format, LOG_TEXT);
 }
 
 Test(config, required_values_arrive)
@@ -204,8 +206,11 @@ Test(config, good_values_are_accepted)
 		{"MEMORY_LIMIT", "2Gi"},
 		{"CONNECT_TIMEOUT", "1ms"},
 		{"DRAIN_TIMEOUT", "0"},
+		{"IO_BACKEND", "uring"},
+		{"IO_BACKEND", "EPOLL"},
 		{"AEAD_ENGINE", "some-engine"},
 		{"LOG_LEVEL", "debug"},
+		{"LOG_FORMAT", "json"},
 	};
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
@@ -265,8 +270,10 @@ Test(config, bad_values_are_refused_and_repeated)
 		{"CONNECT_TIMEOUT", "24h1ms"},
 		{"DRAIN_TIMEOUT", "99999999999999999999h"},
 		{"DRAIN_TIMEOUT", "s"},
+		{"IO_BACKEND", "io_uring"},
 		{"AEAD_ENGINE", "a-name-that-is-longer-than-any-engine"},
 		{"LOG_LEVEL", "loud"},
+		{"LOG_FORMAT", "xml"},
 	};
 	char quoted[80];
 
@@ -466,7 +473,7 @@ Test(config, help_has_a_line_per_variable)
 				  strstr(line, "[optional]") != NULL ||
 				  strstr(line, "[default ") != NULL,
 			  "%s", line);
-	cr_expect_eq(count, 21);
+	cr_expect_eq(count, 23);
 	cr_expect_eq(strncmp(config_help(8), "WG_MTU ", 7), 0);
 	cr_expect_not_null(strstr(config_help(8), "[default 1420]"));
 }

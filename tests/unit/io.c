@@ -20,17 +20,19 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-static const struct io_backend *const backends[] = {&io_backend_uring};
-
 /* The smallest ring there is: what does not fit must still work. */
 enum { ENTRIES = 1 };
 
+/* Each backend in a process of its own: a ring is torn down late, and interrupts a sleep by that. */
 #define REAL_TEST(name)                                                                            \
 	static void name(struct io *io);                                                           \
-	Test(io, name, .timeout = 30)                                                              \
+	Test(io_uring, name, .timeout = 30)                                                        \
 	{                                                                                          \
-		for (size_t i = 0; i < sizeof(backends) / sizeof(backends[0]); i++)                \
-			run(backends[i], name);                                                    \
+		run(&io_backend_uring, name);                                                      \
+	}                                                                                          \
+	Test(io_epoll, name, .timeout = 30)                                                        \
+	{                                                                                          \
+		run(&io_backend_epoll, name);                                                      \
 	}                                                                                          \
 	static void name(struct io *io)
 
@@ -81,7 +83,7 @@ REAL_TEST(ten_thousand_at_once)
 	cr_assert(turn_until(io, &many_done, MANY));
 	cr_assert_eq(io->stats.completions, MANY);
 	cr_assert_eq(io->ops, 0);
-	close(fd);
+	io_close(io, fd);
 	free(ops);
 }
 
@@ -105,7 +107,7 @@ REAL_TEST(a_thousand_cancels_at_once)
 		cr_assert_eq(polls[i].result, -ECANCELED);
 	}
 	cr_assert_eq(io->stats.completions, COUNT);
-	close(fd);
+	io_close(io, fd);
 	free(polls);
 }
 
@@ -132,7 +134,7 @@ REAL_TEST(many_sends_keep_their_headers)
 		cr_assert_eq(sends[i].result, 3);
 		cr_assert_eq(recv(fds[i][1], got, sizeof(got), MSG_DONTWAIT), 3);
 		cr_assert_arr_eq(got, text[i], 3);
-		close(fds[i][0]);
+		io_close(io, fds[i][0]);
 		close(fds[i][1]);
 	}
 	free(sends);
@@ -169,7 +171,7 @@ REAL_TEST(idle_turn_sleeps_until_its_deadline)
 	cr_assert_lt(cpu_ns() - cpu_before_ns, 50000000);
 	io_cancel(io, &poll.op);
 	cr_assert(turn_until(io, &poll.ends, 1));
-	close(fd);
+	io_close(io, fd);
 }
 
 /* A thousand of them within a second: a deadline that has come costs no sleep. */
@@ -205,7 +207,7 @@ REAL_TEST(a_signal_ends_the_turn)
 	cr_assert_lt(now_ns, deadline_ns);
 	io_cancel(io, &poll.op);
 	cr_assert(turn_until(io, &poll.ends, 1));
-	close(fd);
+	io_close(io, fd);
 }
 
 /* --- datagrams --------------------------------------------------------------------------------- */
@@ -258,7 +260,7 @@ static void dgrams_close(struct dgrams *dgrams)
 	cr_assert(turn_until(dgrams->io, &dgrams->recv.ends, 1));
 	cr_assert_eq(dgrams->recv.result, -ECANCELED);
 	io_pool_fini(&dgrams->pool);
-	close(dgrams->rx);
+	io_close(dgrams->io, dgrams->rx);
 	close(dgrams->tx);
 }
 
@@ -344,6 +346,26 @@ REAL_TEST(cancel_in_done_of_an_empty_datagram)
 	dgrams_close(&dgrams);
 }
 
+/* An answer of ICMP, which a connected socket hears of. */
+REAL_TEST(an_error_of_the_network_ends_the_receive)
+{
+	struct dgrams dgrams = {0};
+	struct sockaddr_storage sa;
+	struct addr nobody;
+	int fd = udp_socket(ADDR_V4, &nobody);
+	unsigned len = addr_to_sockaddr(&nobody, false, &sa);
+
+	close(fd);
+	cr_assert(dgrams_open(&dgrams, io, ADDR_V4));
+	cr_assert_eq(connect(dgrams.rx, (struct sockaddr *)&sa, len), 0);
+	cr_assert_eq(send(dgrams.rx, "x", 1, 0), 1);
+	cr_assert(turn_until(io, &dgrams.recv.ends, 1));
+	cr_assert_eq(dgrams.recv.result, -ECONNREFUSED);
+	dgrams.recv.ends = 0;
+	io_submit(io, &dgrams.recv.op);
+	dgrams_close(&dgrams);
+}
+
 static struct io_buf *held[16];
 static unsigned held_len;
 
@@ -409,19 +431,55 @@ REAL_TEST(merged_datagrams_tell_their_segment)
 	check_merged(io, ADDR_V6);
 }
 
+static struct seen seen_send_dgrams(int fd, struct msghdr *msg)
+{
+	struct seen send = {.op = {.done = seen_done, .kind = IO_SEND_DGRAMS, .fd = fd}};
+
+	send.op.send_dgrams.msg = msg;
+	return send;
+}
+
+/* More than one system call takes, in one turn: each tells its own outcome, and order is kept. */
+REAL_TEST(one_bad_send_stops_no_other)
+{
+	enum { COUNT = 100, BAD = 41 };
+	static uint8_t bytes[65536]; /* longer than any datagram */
+	struct iovec iov[COUNT];
+	struct msghdr msgs[COUNT] = {0};
+	struct seen sends[COUNT];
+	struct sockaddr_storage sa;
+	struct addr addr;
+	int rx = udp_socket(ADDR_V4, &addr);
+	int tx = udp_socket(ADDR_V4, &(struct addr){0});
+	unsigned len = addr_to_sockaddr(&addr, false, &sa);
+
+	for (size_t i = 0; i < COUNT; i++) {
+		iov[i] = (struct iovec){bytes, i == BAD ? sizeof(bytes) : i + 1};
+		msgs[i] = (struct msghdr){&sa, len, &iov[i], 1, NULL, 0, 0};
+		sends[i] = seen_send_dgrams(tx, &msgs[i]);
+		io_submit(io, &sends[i].op);
+	}
+	for (int i = 0; i < COUNT; i++) {
+		cr_assert(turn_until(io, &sends[i].ends, 1));
+		cr_assert_eq(sends[i].result, i == BAD ? -EMSGSIZE : i + 1);
+		if (i != BAD)
+			cr_assert_eq(recv(rx, bytes, sizeof(bytes), MSG_DONTWAIT), i + 1);
+	}
+	io_close(io, tx);
+	close(rx);
+}
+
 /* A datagram socket whose peer takes no more: at once -EAGAIN, and a poll tells when it is over. */
 REAL_TEST(a_full_socket_does_not_hold_datagrams)
 {
 	char byte = 'x';
 	struct iovec iov = {&byte, 1};
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-	struct seen send = {.op = {.done = seen_done, .kind = IO_SEND_DGRAMS}};
-	struct seen poll;
+	struct seen send, poll;
 	int fds[2];
 
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_DGRAM, 0, fds), 0);
-	send.op.fd = fds[0];
-	send.op.send_dgrams.msg = &msg;
+	send = seen_send_dgrams(fds[0], &msg);
 	do {
 		send.ends = 0;
 		io_submit(io, &send.op);
@@ -436,7 +494,7 @@ REAL_TEST(a_full_socket_does_not_hold_datagrams)
 		continue;
 	cr_assert(turn_until(io, &poll.ends, 1));
 	cr_assert_eq(poll.result, POLLOUT);
-	close(fds[0]);
+	io_close(io, fds[0]);
 	close(fds[1]);
 }
 
@@ -485,7 +543,7 @@ REAL_TEST(what_a_tuned_listener_accepts_is_tuned)
 	cr_assert_eq(int_option(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
 	cr_assert_eq(int_option(fd, IPPROTO_TCP, TCP_KEEPIDLE),
 		     int_option(listener, IPPROTO_TCP, TCP_KEEPIDLE));
-	close(fd);
+	io_close(io, fd);
 	close(client);
 	close(listener);
 }
@@ -517,11 +575,47 @@ REAL_TEST(accept_survives_running_out_of_descriptors)
 	io_submit(io, &accept.op);
 	cr_assert(turn_until(io, &accept.events, 2));
 	cr_assert_geq(accept.result, 0);
-	close(accept.result);
+	io_close(io, accept.result);
 	io_cancel(io, &accept.op);
 	cr_assert(turn_until(io, &accept.ends, 2));
 	io_close(io, client);
 	io_close(io, listener);
+}
+
+/* Urgent data stops a receive short of what lies behind it, which no further event tells of. */
+REAL_TEST(urgent_data_holds_nothing_up)
+{
+	struct io_pool pool;
+	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(sa);
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+	int client = socket(AF_INET, SOCK_STREAM, 0);
+	struct seen recv;
+	int received = 0;
+
+	cr_assert_eq(bind(listener, (struct sockaddr *)&sa, len), 0);
+	cr_assert_eq(listen(listener, 1), 0);
+	cr_assert_eq(getsockname(listener, (struct sockaddr *)&sa, &len), 0);
+	cr_assert_eq(connect(client, (struct sockaddr *)&sa, len), 0);
+	cr_assert_eq(io_pool_init(&pool, io, 4, 4096), 0);
+	recv = seen_recv(accept(listener, NULL, NULL), &pool, 4096);
+	io_submit(io, &recv.op);
+	turn(io);
+	cr_assert_eq(send(client, "abc", 3, 0), 3);
+	cr_assert_eq(send(client, "!", 1, MSG_OOB), 1);
+	cr_assert_eq(send(client, "def", 3, 0), 3);
+	for (unsigned i = 1; received < 6; i++) {
+		cr_assert(turn_until(io, &recv.ends, i), "%d bytes", received);
+		cr_assert_gt(recv.result, 0);
+		received += recv.result;
+		buf_drop(&recv.buf->buf);
+		if (received < 6)
+			io_submit(io, &recv.op);
+	}
+	io_close(io, recv.op.fd);
+	io_pool_fini(&pool);
+	close(client);
+	close(listener);
 }
 
 /* Without descriptors no ring: an errno, and nothing left behind. */

@@ -8,36 +8,32 @@
 
 struct world world;
 
-static struct addr tunnel_target(void *ctx)
+void world_resolve(const struct addr *addrs, size_t count)
 {
-	(void)ctx;
-	return pair_addr(1, world.seed % 2 ? ADDR_V4 : ADDR_V6, PORT);
-}
-
-static struct addr host_target(void *ctx)
-{
-	(void)ctx;
-	return world.target_known ? world.host_target : (struct addr){.family = ADDR_NONE};
+	target_set(&world.target[1], addrs, count);
 }
 
 void world_init(uint64_t seed, size_t budget)
 {
+	struct addr tunnel;
 	void *ctx[2];
 
 	memset(&world, 0, sizeof(world));
 	world.seed = seed;
-	world.target_known = true;
 	fake_io_seed(seed);
 	cr_assert_eq(io_init(&world.io, &io_backend_fake, 64), 0);
 	cr_assert(addr_parse(&world.host_target, "192.0.2.7"));
 	world.host_target.port = 8080;
+	world_resolve(&world.host_target, 1);
+	tunnel = pair_addr(1, seed % 2 ? ADDR_V4 : ADDR_V6, PORT);
+	target_set(&world.target[0], &tunnel, 1);
 	for (int i = 0; i < 2; i++) {
 		struct relay_config config = {
 			.io = &world.io,
 			.budget = &world.pair.side[i].budget,
 			.conns_max = 100,
 			.connect_timeout_ns = 5 * NS_PER_S,
-			.target = i == 0 ? tunnel_target : host_target,
+			.target = &world.target[i],
 		};
 
 		world.relay[i] = relay_new(&config);

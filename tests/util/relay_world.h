@@ -33,7 +33,7 @@ struct world {
 	struct io io;
 	struct relay *relay[2]; /* 0 dials through the tunnel, 1 dials the host */
 	struct addr host_target;
-	bool target_known;
+	struct target target[2]; /* of each relay; that of 1 has host_target alone */
 	struct call call[CALLS_MAX];
 	size_t calls;
 	uint64_t seed;
@@ -43,6 +43,9 @@ extern struct world world;
 
 /* `budget`: the limit of each side, in bytes. */
 void world_init(uint64_t seed, size_t budget);
+
+/* The target's addresses on the host from now on. */
+void world_resolve(const struct addr *addrs, size_t count);
 
 /* Lets all connections end, then checks that nothing is left of them. */
 void world_fini(void);
