@@ -236,20 +236,14 @@ static void take_event(struct epoll *epoll, const struct epoll_event *event)
 
 /* --- the turn ---------------------------------------------------------------------------------- */
 
-static void move_all(struct list *from, struct list *to)
-{
-	struct list *node;
-
-	while ((node = list_pop(from)) != NULL)
-		list_append(to, node);
-}
-
-static void make_pass(struct io *io)
+/* Tries what is on `list` by now, each once. */
+static void make_pass(struct io *io, struct list *list)
 {
 	struct epoll *epoll = io->state;
 	struct list *node;
 
-	move_all(&epoll->queue, &epoll->pass);
+	while ((node = list_pop(list)) != NULL)
+		list_append(&epoll->pass, node);
 	while ((node = list_pop(&epoll->pass)) != NULL)
 		epoll_try(io, list_entry(node, struct io_op, link));
 }
@@ -284,11 +278,14 @@ static int epoll_turn(struct io *io, uint64_t deadline_ns, uint64_t *now_ns)
 	bool idle;
 	int error;
 
-	move_all(&epoll->late, &epoll->pass);
-	make_pass(io);
-	idle = io->stats.completions == completions && list_empty(&epoll->queue);
+	if (!list_empty(&epoll->late))
+		list_append(&epoll->pass, list_pop(&epoll->late));
+	make_pass(io, &epoll->queue);
+	idle = io->stats.completions == completions && list_empty(&epoll->queue) &&
+	       list_empty(&epoll->late);
 	error = look(epoll, idle ? milliseconds_until(deadline_ns) : 0);
-	make_pass(io);
+	make_pass(io, &epoll->queue);
+	make_pass(io, &epoll->late);
 	*now_ns = io_now();
 	return error;
 }

@@ -66,17 +66,38 @@ void report_draining(const struct proxy *proxy)
 		    (unsigned long long)end_ms * US_PER_MS, open);
 }
 
-static void report_unanswered(struct proxy *proxy, const struct addr *endpoint)
+static void report_unanswered(struct proxy *proxy, const char *endpoint)
 {
-	char text[ADDR_TEXT_MAX];
-
 	if (proxy->unanswered)
 		return;
-	addr_format(endpoint, text);
-	log_event(LOG_WARN, LOG_FIELDS({"event", "handshake_unanswered"}, {"endpoint", text}),
-		  "no answer to our handshake from %s, still trying", text);
-	notify_send(proxy, "STATUS=no answer from %s", text);
+	log_event(LOG_WARN, LOG_FIELDS({"event", "handshake_unanswered"}, {"endpoint", endpoint}),
+		  "no answer to our handshake from %s, still trying", endpoint);
+	notify_send(proxy, "STATUS=no answer from %s", endpoint);
 	proxy->unanswered = true;
+}
+
+static void report_lost(const struct proxy *proxy, const char *endpoint)
+{
+	log_event(proxy->config->keepalive_s > 0 ? LOG_WARN : LOG_INFO,
+		  LOG_FIELDS({"event", "session_lost"}, {"endpoint", endpoint}),
+		  "session with %s lost: its keys have expired", endpoint);
+	notify_send(proxy, "STATUS=no session with %s", endpoint);
+}
+
+static void report_given_up(const struct proxy *proxy, const char *endpoint)
+{
+	log_event(LOG_WARN, LOG_FIELDS({"event", "handshake_given_up"}, {"endpoint", endpoint}),
+		  "no answer from %s in 90 s%s", endpoint,
+		  proxy->config->keepalive_s > 0 ? ", trying on" : "");
+}
+
+static void report_handshake(struct proxy *proxy, bool rekey, const char *endpoint)
+{
+	proxy->handshake_s = (uint64_t)time(NULL);
+	proxy->unanswered = false;
+	log_event(rekey ? LOG_DEBUG : LOG_INFO,
+		  LOG_FIELDS({"event", "handshake"}, {"endpoint", endpoint}),
+		  "handshake completed with %s", endpoint);
 }
 
 void report_events(struct proxy *proxy)
@@ -92,27 +113,16 @@ void report_events(struct proxy *proxy)
 	if (events & WG_EVENT_ROAMED)
 		log_event(LOG_INFO, LOG_FIELDS({"event", "endpoint_moved"}, {"endpoint", text}),
 			  "the server's endpoint is now %s", text);
-	if (events & WG_EVENT_LOST) {
-		log_event(proxy->config->keepalive_s > 0 ? LOG_WARN : LOG_INFO,
-			  LOG_FIELDS({"event", "session_lost"}, {"endpoint", text}),
-			  "session with %s lost: its keys have expired", text);
-		notify_send(proxy, "STATUS=no session with %s", text);
-	}
+	if (events & WG_EVENT_LOST)
+		report_lost(proxy, text);
 	if (events & WG_EVENT_GAVE_UP)
-		log_event(LOG_WARN, LOG_FIELDS({"event", "handshake_given_up"}, {"endpoint", text}),
-			  "no answer from %s in 90 s%s", text,
-			  proxy->config->keepalive_s > 0 ? ", trying on" : "");
+		report_given_up(proxy, text);
 	if (events & WG_EVENT_UNANSWERED) {
-		report_unanswered(proxy, &endpoint);
+		report_unanswered(proxy, text);
 		host_next_endpoint(proxy);
 	}
-	if (events & WG_EVENT_HANDSHAKE) {
-		proxy->handshake_s = (uint64_t)time(NULL);
-		log_event(events & WG_EVENT_REKEY ? LOG_DEBUG : LOG_INFO,
-			  LOG_FIELDS({"event", "handshake"}, {"endpoint", text}),
-			  "handshake completed with %s", text);
-		proxy->unanswered = false;
-	}
+	if (events & WG_EVENT_HANDSHAKE)
+		report_handshake(proxy, (events & WG_EVENT_REKEY) != 0, text);
 	if (events & (WG_EVENT_ROAMED | WG_EVENT_HANDSHAKE))
 		notify_send(proxy, "STATUS=tunnel up, server at %s", text);
 }

@@ -20,7 +20,7 @@
 #include <stdlib.h>
 
 enum {
-	SMALL_BUFS = 64,
+	SMALL_BUFS = 32,
 	LARGE_BUFS = 8,
 };
 

@@ -129,20 +129,6 @@ case_hostile_requests() {
 	expect_both 200 /health
 }
 
-# More silent probers than there are places: traffic goes on, and they are shown out in time.
-case_slow_probers() {
-	local fd fds=()
-	pair_up
-	serve target traffic serve "${target[@]}"
-	for _ in {1..60}; do
-		exec {fd}<>"/dev/tcp/127.0.0.1/$health_egress"
-		fds+=("$fd")
-	done
-	traffic ping "${dial[@]}" up=6400 down=6400 timeout_ms=10000
-	wait_for 15 "a place for a prober" answers 200 here "$health_egress" /health
-	for fd in "${fds[@]}"; do exec {fd}>&-; done
-}
-
 # --- attacks: tests/e2e/attack.c has their shapes -------------------------------------------------
 
 descriptors() { find "/proc/${pid_of[egress]}/fd" -type l | wc -l; }
@@ -158,7 +144,7 @@ attacked_by() { # SHAPE
 	traffic ping "${dial[@]}" up=640 down=640
 	descriptors_before=$(descriptors)
 	before_kib=$(peak_kib egress)
-	start attack "$BUILD/e2e/attack" "$1" 127.0.0.1 "$health_egress" 2
+	start attack "$BUILD/e2e/attack" "$1" 127.0.0.1 "$health_egress" 3
 	wait_for 10 "the attack" logged attack '^ready'
 	start_traffic ping ping "${dial[@]}" conns=4 up=64000 down=64000 timeout_ms=10000
 	# A place may be lost in the crowd; a second probe is what every orchestrator allows for.
