@@ -75,7 +75,7 @@ struct relay_conn {
 	int error; /* of the last attempt */
 	relay_dialled_fn *dialled;
 	void *dialled_ctx;
-	struct list all, dirty, wait; /* wait: on waiting, dialling or starved */
+	struct list all, dirty, wait; /* wait: on waiting, dialling, starved or a pool's list */
 };
 
 /*

@@ -74,12 +74,12 @@ static void move(struct tcp_pcb *pcb, struct tcp_pcb **list)
 }
 
 /* What is overdue, because a keep-alive could not leave, is tried again with the next slow tick. */
-static void put_on_wheel(struct tcp_pcb *pcb)
+static void put_on_wheel(struct tcp_pcb *pcb, uint32_t tick)
 {
-	int32_t wait = (int32_t)(due_tick(pcb) - tcp_ticks);
+	int32_t wait = (int32_t)(due_tick(pcb) - tick);
 
 	wait = LWIP_MAX(1, LWIP_MIN(wait, WHEEL_SIZE - 1));
-	move(pcb, &wheel[(tcp_ticks + (uint32_t)wait) % WHEEL_SIZE]);
+	move(pcb, &wheel[(tick + (uint32_t)wait) % WHEEL_SIZE]);
 }
 
 static void put_idle_to_sleep(void)
@@ -90,11 +90,16 @@ static void put_idle_to_sleep(void)
 		next = pcb->next;
 		if (is_busy(pcb))
 			continue;
-		put_on_wheel(pcb);
+		put_on_wheel(pcb, tcp_ticks);
 		tcp_set_flags(pcb, TF_ASLEEP);
 	}
-	while (tcp_tw_pcbs != NULL)
-		put_on_wheel(tcp_tw_pcbs);
+	/* Memory is for connections that live: when it is short, TIME_WAIT ends at once. */
+	while (tcp_tw_pcbs != NULL) {
+		if (port_is_crowded())
+			tcp_abandon(tcp_tw_pcbs, 0);
+		else
+			put_on_wheel(tcp_tw_pcbs, tcp_ticks);
+	}
 }
 
 void tcp_timer_wake(struct tcp_pcb *pcb)
@@ -112,7 +117,7 @@ static void turn_list(struct tcp_pcb *pcb, uint32_t tick)
 	for (; pcb != NULL; pcb = next) {
 		next = pcb->next;
 		if ((int32_t)(due_tick(pcb) - tick) > 0)
-			put_on_wheel(pcb);
+			put_on_wheel(pcb, tick);
 		else if (pcb->state == TIME_WAIT)
 			tcp_abandon(pcb, 0);
 		else

@@ -95,7 +95,6 @@ uint64_t clock_deadline(void);
 /* A TCP packet, let in by the filter, that lwIP gets soon: its connection's memory is fetched. */
 void demux_expect(const uint8_t *packet);
 /* What lwIP still holds for this interface: connections in TIME_WAIT or waiting for a last ACK. */
-void demux_expect(const uint8_t *p);
 void demux_drop(const struct netif *netif);
 
 /* --- conn.c --------------------------------------------------------------------------------- */
@@ -115,6 +114,8 @@ void conn_output(struct stack *stack);
 void port_bind(struct budget *budget, void (*random)(void *ctx, void *out, size_t len), void *ctx);
 /* Memory that is kept for reuse: a tick passes, and some of it may not be needed any more. */
 void port_age(void);
+/* More than half of the budget is taken. */
+bool port_is_crowded(void);
 /* Gives it back: all, or all but a little while nothing is going on. */
 void port_trim(bool all);
 /* A local port that no connection of this pcb's address and interface to this target has; 0: none. */

@@ -61,6 +61,11 @@ void port_bind(struct budget *budget, void (*random)(void *ctx, void *out, size_
 	random_ctx = ctx;
 }
 
+bool port_is_crowded(void)
+{
+	return small.budget->used > small.budget->limit / 2;
+}
+
 void port_age(void)
 {
 	slab_age(&small);

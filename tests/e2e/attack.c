@@ -30,7 +30,6 @@ struct shape {
 
 static const struct shape shapes[] = {
 	{.name = "crowd", .conns = CONNS_MAX},
-	{.name = "crowd-again", .conns = 100, .again = true},
 	{.name = "slowloris",
 	 .conns = 200,
 	 .again = true,
