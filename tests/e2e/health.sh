@@ -145,7 +145,7 @@ case_slow_probers() {
 
 # --- attacks: tests/e2e/attack.c has their shapes -------------------------------------------------
 
-descriptors() { find "/proc/${pid_of[egress]}/fd" -type l | wc -l; }
+descriptors() { find "/proc/$(process_of egress)/fd" -type l | wc -l; }
 attack_is_forgotten() { (($(descriptors) <= descriptors_before)); }
 
 # The attacker has all of the health port. The proxy loses nothing by it: its traffic goes on, memory
