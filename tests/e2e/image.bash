@@ -6,7 +6,7 @@
 # profile in place of podman's own, which refuses io_uring.
 
 # Locked memory and files as on a node; podman's own limits may be above those that we have.
-container=(podman --runtime runc run --rm --network host --log-driver none --read-only
+container=(podman --runtime runc run --rm --log-driver none --read-only
 	--cap-drop all --security-opt no-new-privileges --ulimit memlock=8388608:8388608
 	--ulimit nofile=16384:16384 --ulimit nproc=1024:1024)
 [[ -z ${E2E_IMAGE_SECCOMP-} ]] || container+=(--security-opt "seccomp=$E2E_IMAGE_SECCOMP")
@@ -14,12 +14,12 @@ container=(podman --runtime runc run --rm --network host --log-driver none --rea
 # In place of lib.bash's. podman passes signals, output and exit status on.
 proxy() { # NAME PREFIX-ARRAY VARIABLE=VALUE...
 	local -n where=$2
-	local name=$1 variable given=()
+	local name=$1 variable network=host given=()
 	for variable in LOG_LEVEL="${E2E_LOG_LEVEL:-info}" "${@:3}"; do given+=(--env "$variable"); done
 	# The prefix of a network namespace: ip netns exec NAME.
-	[[ ${where[*]} != "ip netns exec "* ]] || given+=(--network "ns:/run/netns/${where[3]}")
+	[[ ${where[*]} != "ip netns exec "* ]] || network=ns:/run/netns/${where[3]}
 	rm -f "$CASE/$name.pid"
-	start "$name" "${container[@]}" --pidfile "$CASE/$name.pid" "${given[@]}" "$E2E_IMAGE"
+	start "$name" "${container[@]}" --network "$network" --pidfile "$CASE/$name.pid" "${given[@]}" "$E2E_IMAGE"
 }
 
 process_of() { # NAME

@@ -137,10 +137,10 @@ case_admitted_is_on_io_uring() {
 	confined_on uring
 }
 
-# The end-to-end tests again, with the program from the image.
+# The end-to-end tests again, with the program from the image. E2E_IMAGE_SUITES: other ones.
 all_in_image() { # [VARIABLE=VALUE...]
 	local name
-	for name in pair peer_egress peer_ingress resilience health; do
+	for name in ${E2E_IMAGE_SUITES:-pair peer_egress}; do
 		env -u E2E_BACKEND E2E_IMAGE="$image" E2E_PAIR_BYTES=$((64 * MIB)) \
 			E2E_BULK_BYTES=$((128 * MIB)) E2E_LONG=0 "$@" bash "tests/e2e/$name.sh"
 	done
