@@ -232,7 +232,7 @@ image: $(B)/image/wg-tinyproxy
 
 # Debian's libraries for arm64 in a folder of their own: nothing of this system changes.
 ARM64 := $(B)/arm64
-$(ARM64)/have-sysroot: tools/sysroot
+$(ARM64)/have-sysroot: tools/sysroot tools/deps
 	tools/sysroot arm64 $(ARM64)/sysroot
 	@touch $@
 

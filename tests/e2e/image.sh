@@ -137,12 +137,13 @@ case_admitted_is_on_io_uring() {
 	confined_on uring
 }
 
-# The end-to-end tests again, with the program from the image. E2E_IMAGE_SUITES: other ones.
-all_in_image() { # [VARIABLE=VALUE...]
-	local name
-	for name in ${E2E_IMAGE_SUITES:-pair peer_egress}; do
+# End-to-end tests again, with the program from the image. E2E_IMAGE_SUITES: other ones.
+all_in_image() { # NAME...
+	local name suites=("$@")
+	[[ -z ${E2E_IMAGE_SUITES-} ]] || read -ra suites <<<"$E2E_IMAGE_SUITES"
+	for name in "${suites[@]}"; do
 		env -u E2E_BACKEND E2E_IMAGE="$image" E2E_PAIR_BYTES=$((64 * MIB)) \
-			E2E_BULK_BYTES=$((128 * MIB)) E2E_LONG=0 "$@" bash "tests/e2e/$name.sh"
+			E2E_BULK_BYTES=$((128 * MIB)) E2E_LONG=0 bash "tests/e2e/$name.sh"
 	done
 }
 
@@ -151,11 +152,12 @@ suites() {
 		echo "SKIP $SUITE.end_to_end: $why"
 		return
 	fi
-	all_in_image
+	all_in_image pair peer_egress
 	if [[ -n $(no_profile) ]]; then
 		echo "SKIP $SUITE.end_to_end_on_io_uring: $(no_profile)"
 	else
-		all_in_image E2E_IMAGE_SECCOMP=$PROFILE
+		local -x E2E_IMAGE_SECCOMP=$PROFILE
+		all_in_image pair
 	fi
 }
 
