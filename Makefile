@@ -10,6 +10,11 @@ LWIP    := $(B)/lwip
 # --- tools and flags ---------------------------------------------------------------------------
 
 CC      ?= cc
+AR      ?= ar
+STRIP   ?= strip
+# A folder with the libraries of another system, for a cross compiler: see image-arm64.
+SYSROOT ?=
+LIB_DIR := $(if $(SYSROOT),$(SYSROOT)/usr/lib/$(shell $(CC) -print-multiarch))
 # V=1 shows the commands.
 Q       := $(if $(V),,@)
 say      = @$(if $(V),:,printf '  %-3s %s\n')
@@ -20,11 +25,15 @@ accepts  = $(shell $(CC) -Werror $(1) -c -x c /dev/null -o /dev/null 2>/dev/null
 HARDEN  := -fstack-protector-strong -D_FORTIFY_SOURCE=2 $(call accepts,-fstack-clash-protection) \
 	   $(call accepts,-ftrivial-auto-var-init=zero) $(call accepts,-fcf-protection)
 OPT     ?= -O2 -g
-COMMON  := -std=gnu17 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -fPIE -fno-strict-aliasing -MMD -MP
-INCLUDE := -Iinclude -Ithird_party/lwip/port -isystem $(LWIP)/src/include
+# The same sources make the same program, whichever folder they lie in.
+ANYWHERE := -ffile-prefix-map=$(CURDIR)=. -ffile-prefix-map=$(B)=build
+COMMON  := -std=gnu17 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -fPIE -fno-strict-aliasing -MMD -MP \
+	   $(ANYWHERE)
+INCLUDE := -Iinclude -Ithird_party/lwip/port -isystem $(LWIP)/src/include \
+	   $(if $(SYSROOT),-isystem $(SYSROOT)/usr/include)
 # STATIC=0 links the libraries dynamically, for systems without their archives.
 STATIC  ?= 1
-LIBS    := -luring -lsodium -lb2 -lcares
+LIBS    := $(LIB_DIR:%=-L%) -luring -lsodium -lb2 -lcares
 
 # intel-ipsec-mb, where it is: its AEAD functions, which only the archive exports.
 IPSEC_MB := $(shell echo 'IMB_JOB *aead_chacha20_poly1305_avx512(IMB_MGR *, IMB_JOB *), \
@@ -61,7 +70,7 @@ HELPERS  := $(sort $(wildcard tests/e2e/*.c))
 PROGRAM  := $(B)/wg-tinyproxy
 HELPER_BIN := $(HELPERS:tests/e2e/%.c=$(B)/e2e/%)
 
-.PHONY: all help deps deps-test deps-dev deps-k8s test unit asan e2e demo install uninstall bench check format clean
+.PHONY: all help deps deps-test deps-dev deps-arm64 deps-k8s test unit asan e2e demo install uninstall bench check format clean image image-arm64 arm64
 all: $(PROGRAM)
 
 help:
@@ -73,6 +82,8 @@ help:
 	@echo 'make e2e        end-to-end tests alone (E2E="name name": only these)'
 	@echo 'make bench      measure: CPU per gigabyte, requests, memory (bench/README.md)'
 	@echo 'make install    into PREFIX (/usr/local) under DESTDIR; make uninstall removes it'
+	@echo 'make image      a container image of it, wg-tinyproxy:$(VERSION), with buildah or docker'
+	@echo 'make image-arm64  the same for arm64, cross-built (make deps-arm64)'
 	@echo 'make check      format, layers, purity, linters, unit tests'
 	@echo 'make format     clang-format all sources'
 	@echo 'make clean      remove $(B)/'
@@ -86,6 +97,8 @@ deps-test:
 	@tools/deps test
 deps-dev:
 	@tools/deps dev
+deps-arm64:
+	@tools/deps arm64
 # The types of Kubernetes' API for tests/e2e/k8s.sh, which Debian has no package of.
 deps-k8s:
 	python3 -m venv $(B)/k8s
@@ -103,7 +116,7 @@ $(eval $(call settled,lwip-source,$(or $(LWIP_DIR),pinned)))
 
 # The libraries, by the Debian package that has them.
 $(B)/have-libs:
-	@mkdir -p $(B); missing=; \
+	@mkdir -p $(B); missing=; $(LIB_DIR:%=export PKG_CONFIG_LIBDIR=%/pkgconfig;) \
 	command -v pkg-config >/dev/null || { echo "missing: pkg-config ('make deps' installs what the build needs)" >&2; exit 1; }; \
 	for pair in liburing:liburing-dev libsodium:libsodium-dev libb2:libb2-dev \
 		libcares:libc-ares-dev; do \
@@ -137,7 +150,7 @@ TEST_$(1) := $(UNIT:%.c=$(B)/$(1)/%)
 $(B)/$(1)/libwgtp.a: $$(OBJ_$(1))
 	$$(say) AR $$@
 	@rm -f $$@
-	$$(Q)ar crs $$@ $$^
+	$$(Q)$(AR) crsD $$@ $$^
 
 $(B)/$(1)/wg-tinyproxy: $$(MAIN_$(1)) $(B)/$(1)/libwgtp.a
 	$$(say) LD $$@
@@ -200,6 +213,37 @@ install: $(PROGRAM)
 
 uninstall:
 	rm -f $(INSTALLED:%='$(DESTDIR)$(PREFIX)/%')
+
+# --- the image -----------------------------------------------------------------------------------
+
+# The same sources make the same image: its dates are the last commit's.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+machine   = $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
+platform  = linux/$(or $(patsubst x86_64,amd64,$(filter x86_64,$(machine))),$(machine:aarch64=arm64))
+put_image = SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) tools/image
+
+$(B)/image/wg-tinyproxy: $(PROGRAM)
+	@mkdir -p $(@D)
+	$(STRIP) -o $@ $<
+	@chmod 0755 $@
+
+image: $(B)/image/wg-tinyproxy
+	@$(put_image) $(B)/image $(platform) wg-tinyproxy:$(VERSION) $(VERSION)
+
+# Debian's libraries for arm64 in a folder of their own: nothing of this system changes.
+ARM64 := $(B)/arm64
+$(ARM64)/have-sysroot: tools/sysroot tools/deps
+	tools/sysroot arm64 $(ARM64)/sysroot
+	@touch $@
+
+# The program for arm64: all of the above in a folder of its own.
+arm64: $(ARM64)/have-sysroot $(B)/have-lwip
+	@$(MAKE) --no-print-directory B=$(ARM64) LWIP_DIR=$(LWIP) SYSROOT=$(ARM64)/sysroot \
+		CC=aarch64-linux-gnu-gcc AR=aarch64-linux-gnu-ar STRIP=aarch64-linux-gnu-strip \
+		$(ARM64)/image/wg-tinyproxy
+
+image-arm64: arm64
+	@$(put_image) $(ARM64)/image linux/arm64 wg-tinyproxy:$(VERSION)-arm64 $(VERSION)
 
 # What the benchmark runs beside the program: two that use the product's code, and the generator.
 BENCH_BIN := $(addprefix $(B)/release/bench/,micro limit) $(B)/bench/load

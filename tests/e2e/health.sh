@@ -131,7 +131,7 @@ case_hostile_requests() {
 
 # --- attacks: tests/e2e/attack.c has their shapes -------------------------------------------------
 
-descriptors() { find "/proc/${pid_of[egress]}/fd" -type l | wc -l; }
+descriptors() { find "/proc/$(process_of egress)/fd" -type l | wc -l; }
 attack_is_forgotten() { (($(descriptors) <= descriptors_before)); }
 probe_gets_in() { [[ $(http here "$health_egress" /livez -m 1) == 200 ]]; }
 

@@ -13,7 +13,8 @@
 # every wait has an end. Only processes that were started here are ended, by their id.
 
 # E2E_BACKEND=uring or epoll: what our program's event loop is to be built on.
-SUITE=$(basename "$0" .sh)${E2E_BACKEND:+-$E2E_BACKEND}
+# E2E_IMAGE: the container image that it is to run from (tests/e2e/image.bash).
+SUITE=$(basename "$0" .sh)${E2E_BACKEND:+-$E2E_BACKEND}${E2E_IMAGE:+-in-${E2E_IMAGE_SECCOMP:+admitting-}image}
 BUILD=${E2E_BUILD:-build}
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/wgtp-$SUITE.XXXXXX")
 trap 'rm -rf "$WORK"' EXIT
@@ -149,6 +150,9 @@ start() { # NAME COMMAND...
 	pid_of[$name]=$!
 }
 
+# The program itself, where what was started only looks after it.
+process_of() { echo "${pid_of[$1]}"; } # NAME
+
 runs() { kill -0 "${pid_of[$1]}" 2>/dev/null; }
 has_ended() { ! runs "$1"; }
 logged() { grep -saqE -- "$2" "$CASE/$1.log"; } # NAME PATTERN
@@ -156,7 +160,7 @@ logged() { grep -saqE -- "$2" "$CASE/$1.log"; } # NAME PATTERN
 # Waits for its end; $exit_status is how it ended, "killed" when it took longer.
 reap() { # NAME SECONDS
 	local pid=${pid_of[$1]} killed=
-	within "$2" has_ended "$1" || { kill -KILL "$pid" && killed=yes; }
+	within "$2" has_ended "$1" || { kill -KILL "$(process_of "$1")" && killed=yes; }
 	exit_status=0
 	wait "$pid" 2>/dev/null || exit_status=$?
 	[[ -z $killed ]] || exit_status=killed
@@ -250,5 +254,8 @@ answers() { # STATUS PREFIX-ARRAY PORT PATH
 
 # Peak of resident memory, in KiB.
 peak_kib() { # NAME
-	awk '/^VmHWM:/ {print $2}' "/proc/${pid_of[$1]}/status"
+	awk '/^VmHWM:/ {print $2}' "/proc/$(process_of "$1")/status"
 }
+
+# shellcheck source=/dev/null
+[[ -z ${E2E_IMAGE-} ]] || source tests/e2e/image.bash

@@ -101,7 +101,7 @@ restarted() { # [VARIABLE=VALUE...]
 we_restart() {
 	tunnel_up WG_LISTEN_PORT=51821
 	new_connection
-	kill -KILL "${pid_of[proxy]}"
+	kill -KILL "$(process_of proxy)"
 	reap proxy 5
 	wait_for 10 "a restart" restarted WG_LISTEN_PORT=51821
 	wait_for 10 "a new connection" new_connection
