@@ -31,9 +31,9 @@ enum {
 	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |             \
 	 CLONE_NEWPID | CLONE_NEWNET)
 
+/* clang-format off */
 #define CALL(name, callers, ...) {name, callers, {__VA_ARGS__}}
 
-/* clang-format off */
 const struct call calls[] = {
 	/* Files that are open: signals, the log, the service manager, a ring's or epoll's own. */
 	CALL("read", LOOP | START | RUNTIME),
