@@ -64,9 +64,6 @@ const struct call calls[] = {
 	CALL("gettimeofday", LOOP),
 	CALL("time", LOOP),
 
-	/* The kernel goes on with a wait that a debugger or a freezer has interrupted. */
-	CALL("restart_syscall", LOOP | START | RUNTIME),
-
 	/* The end; after a fault of ours with SIGABRT and libc's last words. */
 	CALL("exit_group", LOOP | START | RUNTIME),
 	CALL("rt_sigprocmask", LOOP | START | RUNTIME),
@@ -130,6 +127,7 @@ const struct call calls[] = {
 	CALL("epoll_create1", START | RUNTIME),
 	CALL("signalfd4", START),
 	CALL("clock_nanosleep", START),
+	CALL("restart_syscall", START | RUNTIME), /* a pause that was stopped goes on */
 
 	/* The sandbox. */
 	CALL("seccomp", START | RUNTIME),
