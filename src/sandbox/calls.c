@@ -6,7 +6,7 @@
  *
  * What is not here is the point of it. After the start nothing executes a program or maps code,
  * nothing makes a process, binds a port, opens a ring, traces, mounts, or sends a signal. Operations
- * on a ring do not come by here, which is why Landlock has a say beside the filter.
+ * on a ring do not come by here: the ring itself is restricted (io/uring_restrict.c).
  */
 #include "inside.h"
 
