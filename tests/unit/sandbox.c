@@ -41,7 +41,8 @@ static int end_of(const struct sandbox_needs *needs, int (*act)(void))
 		alarm(WAIT_S);
 		log_set_level(LOG_ERROR);
 		sandbox_enter(needs);
-		_exit(act());
+		/* Not _exit(), in which a sanitizer looks for leaks with calls of its own. */
+		syscall(SYS_exit_group, act());
 	}
 	cr_assert_eq(waitpid(pid, &status, 0), pid);
 	return status;
@@ -274,8 +275,13 @@ Test(sandbox, what_all_need_works)
 
 Test(sandbox, a_fault_ends_as_one)
 {
-	int status = end_of(&uring, use_abort);
+	int status;
 
+#ifdef __SANITIZE_ADDRESS__
+	printf("SKIP sandbox.a_fault_ends_as_one: a sanitizer's abort() makes calls of its own\n");
+	return;
+#endif
+	status = end_of(&uring, use_abort);
 	cr_expect(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "status %#x", status);
 }
 
