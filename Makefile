@@ -33,7 +33,7 @@ INCLUDE := -Iinclude -Ithird_party/lwip/port -isystem $(LWIP)/src/include \
 	   $(if $(SYSROOT),-isystem $(SYSROOT)/usr/include)
 # STATIC=0 links the libraries dynamically, for systems without their archives.
 STATIC  ?= 1
-LIBS    := $(LIB_DIR:%=-L%) -luring -lsodium -lb2 -lcares
+LIBS    := $(LIB_DIR:%=-L%) -luring -lsodium -lb2 -lcares -lseccomp
 
 # intel-ipsec-mb, where it is: its AEAD functions, which only the archive exports.
 IPSEC_MB := $(shell echo 'IMB_JOB *aead_chacha20_poly1305_avx512(IMB_MGR *, IMB_JOB *), \
@@ -119,7 +119,7 @@ $(B)/have-libs:
 	@mkdir -p $(B); missing=; $(LIB_DIR:%=export PKG_CONFIG_LIBDIR=%/pkgconfig;) \
 	command -v pkg-config >/dev/null || { echo "missing: pkg-config ('make deps' installs what the build needs)" >&2; exit 1; }; \
 	for pair in liburing:liburing-dev libsodium:libsodium-dev libb2:libb2-dev \
-		libcares:libc-ares-dev; do \
+		libcares:libc-ares-dev libseccomp:libseccomp-dev; do \
 		pkg-config --exists $${pair%:*} || missing="$$missing $${pair#*:}"; done; \
 	[ -z "$$missing" ] || { echo "missing package:$$missing ('make deps' installs what the build needs)" >&2; exit 1; }
 	@touch $@

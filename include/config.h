@@ -23,6 +23,7 @@ enum {
 
 enum config_mode { CONFIG_EGRESS, CONFIG_INGRESS };
 enum config_io { CONFIG_IO_AUTO, CONFIG_IO_URING, CONFIG_IO_EPOLL };
+enum config_sandbox { CONFIG_SANDBOX_AUTO, CONFIG_SANDBOX_OFF };
 
 /* A host by address or name. addr.family is ADDR_NONE for a name; addr.port is always set. */
 struct config_host {
@@ -53,6 +54,7 @@ struct config {
 	uint64_t drain_timeout_ns; /* 0: connections are cut at once */
 	enum config_io io_backend;
 	char aead_engine[CONFIG_ENGINE_MAX]; /* "auto" or a name that aead_init() judges */
+	enum config_sandbox sandbox;
 	enum log_level log_level;
 	enum log_format log_format;
 };

@@ -14,6 +14,7 @@ static const char u16_accepted[] = "1 to 65535";
 static const char duration_accepted[] = "like 500ms, 5s, 1m30s or 1h, at most 24h";
 static const char *const mode_words[] = {"egress", "ingress", NULL};
 static const char *const io_words[] = {"auto", "uring", "epoll", NULL};
+static const char *const sandbox_words[] = {"auto", "off", NULL};
 static const char *const level_words[] = {"error", "warn", "info", "debug", NULL};
 static const char *const format_words[] = {"text", "json", NULL};
 
@@ -62,6 +63,9 @@ static const struct variable variables[] = {
 	 .words = io_words},
 	{"AEAD_ENGINE", parse_text, "auto", "ChaCha20-Poly1305 implementation",
 	 "auto, or an engine's name", FIELD(aead_engine), .max = CONFIG_ENGINE_MAX},
+	{"SANDBOX", parse_word, "auto", "what the process gives up after its start",
+	 "auto (all that the kernel can take) or off (for debugging)", FIELD(sandbox),
+	 .words = sandbox_words},
 	{"LOG_LEVEL", parse_word, "info", "how much is logged", "error, warn, info or debug",
 	 FIELD(log_level), .words = level_words},
 	{"LOG_FORMAT", parse_word, "text", "how it is written", "text or json", FIELD(log_format),

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include <errno.h>
 #include <liburing.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /*
  * What newer liburings offer and 2.3 (Debian 12) lacks, under names of our own so that both build.
@@ -38,6 +41,15 @@ static inline void buf_ring_close(struct io_uring *ring, struct io_uring_buf_rin
 {
 	io_uring_unregister_buf_ring(ring, group);
 	munmap(memory, count * sizeof(struct io_uring_buf));
+}
+
+/* io_uring_register(2) by itself: the shared liburing 2.3 lacks the functions round it that are used. */
+static inline int ring_register(const struct io_uring *ring, unsigned opcode, const void *arg,
+				unsigned count)
+{
+	long result = syscall(__NR_io_uring_register, ring->ring_fd, opcode, arg, count);
+
+	return result < 0 ? -errno : 0;
 }
 
 /* The kernel holds completions back until somebody enters it with GETEVENTS. */

@@ -292,7 +292,7 @@ static int open_ring(struct io_uring *ring, unsigned entries)
 		struct io_uring_params params = {
 			.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
 				 IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL |
-				 IORING_SETUP_CQSIZE,
+				 IORING_SETUP_CQSIZE | IORING_SETUP_R_DISABLED,
 			.cq_entries = completions_of(sizes[i]),
 		};
 
@@ -310,13 +310,16 @@ static int uring_start(struct uring *uring, unsigned entries)
 
 	if (error != 0)
 		return error;
-	/* Saves a look-up of the descriptor per enter; without it everything works too. */
-	(void)io_uring_register_ring_fd(&uring->ring);
-	uring->send_msgs = calloc(uring->ring.sq.ring_entries, sizeof(*uring->send_msgs));
-	if (uring->send_msgs != NULL)
-		return 0;
-	io_uring_queue_exit(&uring->ring);
-	return -ENOMEM;
+	error = uring_restrict(&uring->ring);
+	if (error == 0) {
+		/* Saves a look-up of the descriptor per enter; without it everything works too. */
+		(void)io_uring_register_ring_fd(&uring->ring);
+		uring->send_msgs = calloc(uring->ring.sq.ring_entries, sizeof(*uring->send_msgs));
+		error = uring->send_msgs != NULL ? 0 : -ENOMEM;
+	}
+	if (error != 0)
+		io_uring_queue_exit(&uring->ring);
+	return error;
 }
 
 static void uring_fini(struct io *io)

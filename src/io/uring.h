@@ -29,5 +29,8 @@ void uring_prepare(struct uring *uring, struct io_uring_sqe *sqe, struct io_op *
  */
 int uring_take_buffer(struct uring *uring, struct io_op *op, const struct io_uring_cqe *cqe);
 
+/* Enables a ring, for the operations that are written here. 0 or a negative errno. */
+int uring_restrict(struct io_uring *ring);
+
 /* Receives a datagram from ourselves. 0, or a negative errno: then this is no io_uring to use. */
 int uring_probe(struct io *io);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "crypto.h"
 #include "proxy.h"
+#include "sandbox.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -32,8 +33,8 @@
  * is of no use. So all that a start refuses of the configuration alone is found by read_config(),
  * which --check shares with it; what fails later has failed at run time.
  */
-static const char usage[] =
-	"usage: wg-tinyproxy [--check | --help | --version | genkey | pubkey]\n";
+static const char usage[] = "usage: wg-tinyproxy [--check | --help | --version | --seccomp-profile "
+			    "| genkey | pubkey]\n";
 
 static int finish_output(void)
 {
@@ -53,6 +54,7 @@ static int show_help(void)
 	for (size_t i = 0; (line = config_key_name(i)) != NULL; i++)
 		printf("  %s_FILE\n", line);
 	puts("\n--check  checks the configuration and opens no socket\n"
+	     "--seccomp-profile  prints the profile that lets a container use io_uring\n"
 	     "genkey   prints a new private key\n"
 	     "pubkey   reads a private key from stdin and prints its public key\n"
 	     "\nExit status: 0 ended as asked, 1 failed at run time, 2 bad configuration or usage");
@@ -62,6 +64,12 @@ static int show_help(void)
 static int show_version(void)
 {
 	puts("wg-tinyproxy " VERSION);
+	return finish_output();
+}
+
+static int show_profile(void)
+{
+	sandbox_print_profile();
 	return finish_output();
 }
 
@@ -203,9 +211,13 @@ static int (*find_command(const char *word))(void)
 		const char *word;
 		int (*command)(void);
 	} commands[] = {
-		{"--check", check},	   {"--help", show_help},
-		{"-h", show_help},	   {"--version", show_version},
-		{"genkey", keys_generate}, {"pubkey", keys_derive_public},
+		{"--check", check},
+		{"--help", show_help},
+		{"-h", show_help},
+		{"--version", show_version},
+		{"genkey", keys_generate},
+		{"pubkey", keys_derive_public},
+		{"--seccomp-profile", show_profile},
 	};
 
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {

@@ -10,6 +10,7 @@
 #include "proxy.h"
 #include "relay.h"
 #include "resolve.h"
+#include "sandbox.h"
 #include "stack.h"
 #include "udp.h"
 #include "wg.h"

@@ -195,6 +195,23 @@ static int start_udp(struct proxy *proxy)
 	return error;
 }
 
+/* Without any of it the proxy works as well: nothing here fails. */
+static int start_sandbox(struct proxy *proxy)
+{
+	const struct config *config = proxy->config;
+	struct sandbox_needs needs = {
+		.uring = proxy->io.backend == &io_backend_uring,
+		.names = proxy->resolve != NULL,
+		.tcp_port = config->mode == CONFIG_EGRESS ? config->target.addr.port : 0,
+	};
+
+	if (config->sandbox == CONFIG_SANDBOX_OFF)
+		log_warn("no sandbox: SANDBOX is off");
+	else
+		sandbox_enter(&needs);
+	return 0;
+}
+
 /* In this order; what is said when one fails. */
 static int start(struct proxy *proxy)
 {
@@ -211,6 +228,7 @@ static int start(struct proxy *proxy)
 		{start_listener, "cannot listen on LOCAL_PORT"},
 		{start_health, "cannot listen on HEALTH_PORT"},
 		{host_catch_signals, "cannot catch signals"},
+		{start_sandbox, "cannot enter the sandbox"},
 	};
 	int error = 0;
 

@@ -114,6 +114,39 @@ case_empty_root() {
 	wait_for 10 "a connection" new_connection
 }
 
+# systemd-resolved and others keep resolv.conf in /run: the sandbox has to let it be read there.
+case_linked_resolv_conf() {
+	local root=$CASE/root
+	! ldd "$WORK/bin/wg-tinyproxy" | grep -q '=>' || skip "needs a static program"
+	dns_up
+	mkdir -p "$root/etc" "$root/run/resolve"
+	cp "$WORK/bin/wg-tinyproxy" "$root/"
+	cp "/etc/netns/$proxy_ns/resolv.conf" "$root/run/resolve/stub.conf"
+	ln -s ../run/resolve/stub.conf "$root/etc/resolv.conf"
+	start proxy "${at_proxy[@]}" env -i "${env_of[@]}" TARGET_HOST=target.test \
+		"$(command -v chroot)" "$root" /wg-tinyproxy
+	target_up
+	wait_for 5 "a question" asked_for target.test
+	# Replaced, as its keeper does it.
+	cp "$root/run/resolve/stub.conf" "$root/run/resolve/new" && mv "$root/run/resolve/new" "$root/run/resolve/stub.conf"
+	records 127.0.0.1 target.test
+	wait_for 20 "a connection" new_connection
+}
+
+# More than fits into a datagram of 512 bytes is asked for again over TCP.
+case_answer_over_tcp() {
+	local number
+	local -a many=()
+	for number in {2..60}; do many+=("127.0.0.$number" target.test); done
+	dns_up
+	records "${many[@]}"
+	target=(0.0.0.0 "${target[1]}")
+	start_proxy TARGET_HOST=target.test
+	target_up
+	wait_for 10 "a connection" new_connection
+	logged dnsmasq 'query.* target.test ' || die "nobody asked"
+}
+
 # --- several addresses ----------------------------------------------------------------------------
 
 pages_come() { # COUNT SECONDS: so many in a row, each in time; what they say goes to $CASE/pages

@@ -131,6 +131,7 @@ Test(config, defaults_are_the_documented_ones)
 	cr_expect_eq(config.connect_timeout_ns, 5000000000);
 	cr_expect_eq(config.drain_timeout_ns, 25000000000);
 	cr_expect_eq(config.io_backend, CONFIG_IO_AUTO);
+	cr_expect_eq(config.sandbox, CONFIG_SANDBOX_AUTO);
 	cr_expect_str_eq(config.aead_engine, "auto");
 	cr_expect_eq(config.log_level, LOG_INFO);
 	cr_expect_eq(config.log_format, LOG_TEXT);
@@ -209,6 +210,7 @@ Test(config, good_values_are_accepted)
 		{"IO_BACKEND", "uring"},
 		{"IO_BACKEND", "EPOLL"},
 		{"AEAD_ENGINE", "some-engine"},
+		{"SANDBOX", "off"},
 		{"LOG_LEVEL", "debug"},
 		{"LOG_FORMAT", "json"},
 	};
@@ -272,6 +274,7 @@ Test(config, bad_values_are_refused_and_repeated)
 		{"DRAIN_TIMEOUT", "s"},
 		{"IO_BACKEND", "io_uring"},
 		{"AEAD_ENGINE", "a-name-that-is-longer-than-any-engine"},
+		{"SANDBOX", "on"},
 		{"LOG_LEVEL", "loud"},
 		{"LOG_FORMAT", "xml"},
 	};
@@ -473,7 +476,7 @@ Test(config, help_has_a_line_per_variable)
 				  strstr(line, "[optional]") != NULL ||
 				  strstr(line, "[default ") != NULL,
 			  "%s", line);
-	cr_expect_eq(count, 23);
+	cr_expect_eq(count, 24);
 	cr_expect_eq(strncmp(config_help(8), "WG_MTU ", 7), 0);
 	cr_expect_not_null(strstr(config_help(8), "[default 1420]"));
 }
