@@ -15,6 +15,8 @@ PROFILE=k8s/seccomp/wg-tinyproxy.json
 printf '[storage]\ndriver = "vfs"\ngraphroot = "%s"\nrunroot = "%s"\n' \
 	"$WORK/storage" "$WORK/run" >"$WORK/storage.conf"
 export CONTAINERS_STORAGE_CONF=$WORK/storage.conf
+# Containers outlive a podman that was killed: those of this folder end with it.
+trap '[[ ! -d $WORK/storage ]] || podman rm -f -a >/dev/null 2>&1; rm -rf "$WORK"' EXIT
 
 # The make that may run this test has options of its own.
 make_here() { env -u MAKEFLAGS -u MAKELEVEL make -s "$@"; }
@@ -28,6 +30,7 @@ build_image() {
 	why=
 	for tool in buildah podman runc; do command -v $tool >/dev/null || why+="no $tool; "; done
 	[[ $(id -u) == 0 ]] || why+="needs root; "
+	why=${why%; }
 	[[ -z $why ]] || return 0
 	make_here -o "$BUILD/wg-tinyproxy" B="$BUILD" image >"$WORK/build.log" 2>&1 && image=$(image_id) || {
 		echo "FAIL $SUITE.build: $(tail -n 3 "$WORK/build.log" | paste -sd' ')"
