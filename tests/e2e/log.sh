@@ -27,7 +27,7 @@ case_events() {
 	stop egress
 	stop ingress
 	judge "$CASE/egress.log" \
-		'[line["event"] for line in lines if "event" in line] == ["start", "handshake", "draining", "ended"]'
+		'[line["event"] for line in lines if "event" in line] == ["sandbox", "start", "handshake", "draining", "ended"]'
 	judge "$CASE/ingress.log" \
 		'[line["endpoint"] for line in lines if line.get("event") == "handshake"][0].startswith("127.0.0.1:")'
 }
