@@ -221,7 +221,8 @@ write_kubectl() {
 	chmod 0755 "$CASE/bin/kubectl"
 }
 
-# The commands as they stand there, run by somebody who edits the file as it asks.
+# The commands as they stand there, but for the image and its registry, run by somebody who edits the
+# file as it asks.
 case_quick_start() {
 	need_rendered
 	command -v kubectl >/dev/null || skip "no kubectl"
@@ -230,7 +231,7 @@ case_quick_start() {
 	mkdir "$CASE/bin" "$CASE/user"
 	write_kubectl
 	sed -n '/^## Quick start: Kubernetes/,/^## /p' README.md | sed -n '/^```sh/,/^```/p' |
-		grep -v '^```\|^make image' >"$CASE/commands"
+		grep -v '^```\|make image\|^buildah push' >"$CASE/commands"
 	printf '#!/bin/sh\nsed -i "s|<public key of the server>|%s|" "$1"\n' "${public_of[peer]}" \
 		>"$CASE/bin/editor"
 	chmod 0755 "$CASE/bin/editor"
