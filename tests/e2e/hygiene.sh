@@ -114,9 +114,9 @@ case_memlock_limits() {
 	done
 }
 
-# Little is left for the second instance of a user; then it does without io_uring.
+# Nothing is left for the second instance of a user; then it does without io_uring.
 case_memlock_is_shared() {
-	local -a limited=(prlimit --memlock=65536)
+	local -a limited=(prlimit --memlock=40960)
 	pair_prepare
 	proxy egress limited "${egress_env[@]}"
 	wait_for 10 "egress" answers 200 here "$health_egress" /health
