@@ -64,7 +64,7 @@ make_plan() { # ROUNDS ROLES
 }
 
 is_own_item() { # ITEM
-	[[ $1 == *" pair "* && $1 =~ \ (this|baseline|limit)$ ]]
+	[[ $1 == *" pair "* && $1 =~ \ (this|this-epoll|baseline|limit)$ ]]
 }
 
 # Keeps the items for which the command fails.

@@ -4,6 +4,7 @@
 # each is told what we tell ours by variables.
 #
 #	this			  the build under test
+#	this-epoll		  the same with IO_BACKEND=epoll
 #	baseline		  another one, BASELINE=path
 #	limit			  bench/limit.c: what this machine allows
 #	netstack		  bench/peers/netstack: the engine of the Go proxies
@@ -12,16 +13,17 @@
 #	onetun			  only ingress: it does not listen in the tunnel
 #	wireguard-go+haproxy	  a TUN device, the kernel's TCP and a TCP proxy; needs root
 
-all_programs=(this limit baseline netstack wg-tinyproxy-go wireproxy onetun wireguard-go+haproxy)
+all_programs=(this this-epoll limit baseline netstack wg-tinyproxy-go wireproxy onetun wireguard-go+haproxy)
 
 declare -A roles_of=(
-	[this]="pair egress ingress" [baseline]="pair egress ingress" [limit]="pair"
+	[this]="pair egress ingress" [this-epoll]="pair" [limit]="pair"
+	[baseline]="pair egress ingress"
 	[netstack]="pair egress ingress" [wg-tinyproxy-go]="pair egress ingress"
 	[wireproxy]="pair egress ingress" [onetun]="ingress"
 	[wireguard-go+haproxy]="egress ingress"
 )
 
-is_ours() { [[ $program == this || $program == baseline ]]; }
+is_ours() { [[ $program == this* || $program == baseline ]]; }
 
 # --- finding them -------------------------------------------------------------------------------
 
@@ -65,7 +67,7 @@ find_limit() {
 # Prints why the program cannot run here; nothing when it can.
 find_program() { # PROGRAM
 	case $1 in
-	this) ln -sf wg-tinyproxy "$WORK/bin/this" ;;
+	this*) ln -sf wg-tinyproxy "$WORK/bin/$1" ;;
 	baseline) install -m 0755 "$BASELINE" "$WORK/bin/baseline" 2>&1 ;;
 	limit) find_limit ;;
 	netstack) go_build netstack . ;;
@@ -80,6 +82,7 @@ find_program() { # PROGRAM
 launch() { # END WHERE VARIABLE=VALUE...
 	case $program in
 	this) launch_by_variables "$@" "${extra_env[@]}" ;;
+	this-epoll) launch_by_variables "$@" "${extra_env[@]}" IO_BACKEND=epoll ;;
 	baseline | netstack | wg-tinyproxy-go) launch_by_variables "$@" ;;
 	limit) launch_limit "$@" ;;
 	wireproxy) launch_wireproxy "$@" ;;
