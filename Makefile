@@ -111,7 +111,8 @@ $(B)/$(1): force
 	@echo '$(2)' | cmp -s - $$@ || echo '$(2)' >$$@
 endef
 $(eval $(call settled,settings,$(CC) $(OPT) static=$(STATIC) ipsec-mb=$(IPSEC_MB)))
-$(eval $(call settled,lwip-source,$(or $(LWIP_DIR),pinned)))
+LWIP_PATCHES := $(wildcard third_party/lwip/patches/*.patch)
+$(eval $(call settled,lwip-source,$(or $(LWIP_DIR),pinned) $(notdir $(LWIP_PATCHES))))
 .PHONY: force
 
 # The libraries, by the Debian package that has them.
@@ -125,18 +126,21 @@ $(B)/have-libs:
 	@touch $@
 
 # Fetched, or copied, once per change of source, script or patches.
-$(B)/have-lwip: third_party/lwip/fetch $(wildcard third_party/lwip/patches/*.patch) $(B)/lwip-source
+$(B)/have-lwip: third_party/lwip/fetch $(LWIP_PATCHES) $(B)/lwip-source
 	third_party/lwip/fetch $(LWIP) $(LWIP_DIR)
 	@touch $@
 
+# Reached by way of lwIP's headers, which -MMD does not follow.
+LWIP_PORT := $(wildcard third_party/lwip/port/*.h)
+
 # variant NAME: objects, archive and unit tests of one set of flags.
 define variant
-$(B)/$(1)/%.o: %.c $(B)/have-libs $(B)/have-lwip $(B)/settings Makefile
+$(B)/$(1)/%.o: %.c $(B)/have-libs $(B)/have-lwip $(B)/settings $(LWIP_PORT) Makefile
 	@mkdir -p $$(@D)
 	$$(say) CC $$<
 	$$(Q)$$(CC) $(COMMON) $(WARN) $$(FLAGS_$(1)) $$(INCLUDE) -c $$< -o $$@
 
-$(B)/$(1)/lwip/%.o: $(B)/have-lwip $(B)/settings third_party/lwip/port/lwipopts.h Makefile
+$(B)/$(1)/lwip/%.o: $(B)/have-lwip $(B)/settings $(LWIP_PORT) Makefile
 	@mkdir -p $$(@D)
 	$$(Q)$$(CC) $(COMMON) -w $$(FLAGS_$(1)) $(INCLUDE) -c $(LWIP)/$$*.c -o $$@
 

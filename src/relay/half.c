@@ -74,10 +74,10 @@ static void wait_for_memory(struct relay_conn *conn)
 
 /* --- host to tunnel ---------------------------------------------------------------------------- */
 
-/* Bytes that one direction may have queued: its fair share of half the budget. */
+/* Bytes that one direction may have queued: its fair share of a third; segments take more. */
 static size_t queue_max(const struct relay *relay)
 {
-	size_t share = relay->config.budget->limit / 2 / (relay->stats.open + 1);
+	size_t share = relay->config.budget->limit / 3 / (relay->stats.open + 1);
 
 	return share < QUEUE_MIN ? QUEUE_MIN : share > QUEUE_MAX ? QUEUE_MAX : share;
 }

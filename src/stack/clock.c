@@ -44,13 +44,18 @@ u32_t sys_now(void)
 	return (u32_t)(now_latest_ns / NS_PER_MS);
 }
 
+uint64_t clock_now_ns(void)
+{
+	return now_latest_ns;
+}
+
 /* --- who sleeps ---------------------------------------------------------------------------------- */
 
 /* lwIP has something to do with this connection other than to wait for its peer. */
 static bool is_busy(const struct tcp_pcb *pcb)
 {
 	return pcb->unacked != NULL || pcb->unsent != NULL || pcb->ooseq != NULL ||
-	       pcb->refused_data != NULL || pcb->rtime >= 0 || pcb->persist_backoff > 0 ||
+	       pcb->refused_data != NULL || pcb->persist_backoff > 0 ||
 	       (pcb->flags &
 		(TF_ACK_DELAY | TF_ACK_NOW | TF_CLOSEPEND | TF_NAGLEMEMERR | TF_RXCLOSED)) != 0 ||
 	       (pcb->state != ESTABLISHED && pcb->state != CLOSE_WAIT && pcb->state != FIN_WAIT_2);

@@ -85,6 +85,8 @@ void merge_flush(struct stack *stack);
 
 /* Brings lwIP's clock up to `now_ns` and runs the timers that are due. */
 void clock_advance(uint64_t now_ns);
+/* As clock_advance() was told last. */
+uint64_t clock_now_ns(void);
 /* lwIP was given something to do: it wants its next tick soon. */
 void clock_touch(void);
 /* When the timers next have something to do; UINT64_MAX: nothing waits for time. */

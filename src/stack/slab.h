@@ -14,8 +14,8 @@
  * when it was not needed for a while: so numbers that swing cost nothing. Constant time for all.
  */
 enum {
-	SLAB_STEP = 8, /* sizes are rounded up to it, and blocks aligned to it */
-	SLAB_BLOCK_MAX = 512,
+	SLAB_STEP = 16, /* sizes are rounded up to it, and blocks aligned to it */
+	SLAB_BLOCK_MAX = 1024,
 	SLAB_CLASSES = SLAB_BLOCK_MAX / SLAB_STEP,
 	SLAB_PAGE = 4096,
 };

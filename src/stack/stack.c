@@ -16,7 +16,7 @@
  * process (the tests have two that face each other) share it, and tell their packets apart by
  * binding each connection to its interface.
  */
-#include "inside.h"
+#include "sender.h"
 
 #include "lwip/init.h"
 #include "lwip/ip.h"
@@ -272,6 +272,7 @@ void stack_turn(struct stack *stack)
 		stack->blocked = false;
 		tcp_txnow();
 	}
+	sender_clock_run(clock_now_ns());
 	conn_output(stack);
 	conn_reap(stack);
 }
@@ -280,7 +281,7 @@ uint64_t stack_deadline(const struct stack *stack)
 {
 	if (!list_empty(&stack->ending) || !list_empty(&stack->dirty))
 		return 0;
-	return clock_deadline();
+	return LWIP_MIN(clock_deadline(), sender_clock_deadline());
 }
 
 const struct stack_stats *stack_stats(const struct stack *stack)

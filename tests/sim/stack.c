@@ -375,7 +375,7 @@ static void lose_packet(struct stack_pair *pair, size_t index)
 /*
  * A segment is lost, fast retransmission wants to send it and cannot, and the time-out comes: what
  * waits to be retransmitted must still be in order. lwIP alone puts the segment behind those that
- * follow it, which the window then never lets out: it never sends again (patch 0002).
+ * follow it, which the window then never lets out: it never sends again.
  */
 Test(stack, loss_and_no_room_until_time_out)
 {

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The sender: what may leave, when, and what happens when it does not arrive. Written for paths that
+ * lwIP was not made for: long, fast, lossy, reordering.
+ *
+ *	flight.c	where each segment stands: under way, lost, SACKed (RFC 2018)
+ *	recovery.c	what is lost: RACK-TLP (RFC 8985), timeouts (RFC 6298); how fast it is repaired:
+ *			proportional rate reduction (RFC 6937); what was no loss after all (D-SACK)
+ *	cubic.c		the congestion window: CUBIC (RFC 9438), HyStart++ (RFC 9406)
+ *	sender_clock.c	timers to the millisecond
+ *
+ * lwIP keeps its two queues: `unsent`, and `unacked` by sequence number. tcp_output() asks here before
+ * a segment leaves `unsent`, and lost ones are repaired first, where they stand in `unacked`. The ACK
+ * half of tcp_receive() takes acknowledged segments off and hands the rest of the matter over
+ * (patch 0030): all of lwIP's own recovery, its round trip estimate and its congestion control are
+ * gone.
+ *
+ * Two windows bound what is under way: the peer's is lwIP's business, by sequence number; the
+ * congestion window is compared here with `pipe`, the bytes that are believed to be in the network
+ * (RFC 6675): those SACKed or lost are not in it.
+ *
+ * Time is that of the turn, in microseconds modulo 2^32.
+ */
+#include "sender.h"
+
+enum { PACE_QUANTUM_US = 1000 }; /* a timer's grain: so much may leave ahead of time */
+
+const struct congestion *sender_congestion(void)
+{
+	return &congestion_cubic;
+}
+
+static bool is_paced_out(struct tcp_pcb *pcb)
+{
+	struct tcp_sender *sender = &pcb->sender;
+
+	if (sender->pacing_rate == 0 ||
+	    !is_later(sender->pace_us - PACE_QUANTUM_US, sender_now_us()))
+		return false;
+	sender->paced_out = true;
+	sender_clock_set(pcb);
+	return true;
+}
+
+static void pace(struct tcp_sender *sender, uint32_t len)
+{
+	uint32_t now_us = sender_now_us();
+
+	if (sender->pacing_rate == 0)
+		return;
+	if (is_later(now_us, sender->pace_us))
+		sender->pace_us = now_us;
+	sender->pace_us += (uint32_t)((uint64_t)len * 1000000 / sender->pacing_rate);
+}
+
+/* Peers without SACK say with each duplicate ACK that one more segment has left the network. */
+static uint32_t pipe_of(const struct tcp_pcb *pcb)
+{
+	uint32_t left = (uint32_t)pcb->sender.dup_acks * pcb->mss;
+
+	return pcb->sender.pipe - LWIP_MIN(pcb->sender.pipe, left);
+}
+
+static bool has_window(struct tcp_pcb *pcb, uint32_t len)
+{
+	uint32_t pipe = pipe_of(pcb);
+
+	if (pipe + len <= pcb->cwnd || pipe == 0)
+		return true;
+	pcb->sender.limited = true;
+	return false;
+}
+
+bool tcp_sender_may_send(struct tcp_pcb *pcb, const struct tcp_seg *seg)
+{
+	if (pcb->state < ESTABLISHED || pcb->sender.tlp_pass) {
+		pcb->sender.tlp_pass = false; /* one */
+		return true;
+	}
+	return pcb->sender.lost.first == NULL && has_window(pcb, seg->len) && !is_paced_out(pcb);
+}
+
+/* RFC 5681, section 4.1: after a pause the window may be too large for the path. */
+static void restart_after_idle(struct tcp_pcb *pcb)
+{
+	struct tcp_sender *sender = &pcb->sender;
+	uint32_t start = LWIP_TCP_CALC_INITIAL_CWND(pcb->mss);
+	uint32_t idle_us = sender_now_us() - sender->sent_us;
+
+	if (sender->under.first != NULL || sender->lost.first != NULL || sender->srtt_us == 0)
+		return;
+	for (; idle_us > sender->rto_us && pcb->cwnd > start; idle_us -= sender->rto_us)
+		pcb->cwnd = LWIP_MAX(pcb->cwnd / 2, start);
+}
+
+void tcp_sender_sent(struct tcp_pcb *pcb, struct tcp_seg *seg)
+{
+	struct tcp_sender *sender = &pcb->sender;
+
+	restart_after_idle(pcb);
+	flight_sent(pcb, seg, TCP_SEQ_LT(seg_seq(seg), pcb->snd_nxt));
+	sender->sent_us = sender_now_us();
+	if (sender->state == SENDER_RECOVERY)
+		sender->prr_out += TCP_TCPLEN(seg);
+	if (sender->pipe > sender->round_pipe)
+		sender->round_pipe = sender->pipe;
+	pace(sender, seg->len);
+	if (sender->timer == TIMER_NONE || sender->timer == TIMER_PROBE)
+		recovery_arm(pcb, true);
+}
+
+/* What lies beyond a window that has shrunk goes alone, to hear of it. */
+static bool may_repair(struct tcp_pcb *pcb, const struct tcp_seg *seg)
+{
+	if (seg_seq(seg) - pcb->lastack + seg->len > pcb->snd_wnd && pcb->sender.pipe > 0)
+		return false;
+	return has_window(pcb, seg->len) && !is_paced_out(pcb);
+}
+
+int sender_send_again(struct tcp_pcb *pcb, struct tcp_seg *seg)
+{
+	struct tcp_sender *sender = &pcb->sender;
+	err_t err = tcp_resend(pcb, seg);
+
+	if (err != ERR_OK)
+		return err;
+	flight_sent(pcb, seg, true);
+	sender->sent_us = sender_now_us();
+	sender->undo_bytes += (int32_t)TCP_TCPLEN(seg);
+	if (sender->state == SENDER_RECOVERY)
+		sender->prr_out += TCP_TCPLEN(seg);
+	pace(sender, seg->len);
+	return ERR_OK;
+}
+
+int tcp_sender_repair(struct tcp_pcb *pcb)
+{
+	struct tcp_seg *seg;
+	err_t err;
+
+	while ((seg = pcb->sender.lost.first) != NULL && may_repair(pcb, seg)) {
+		err = (err_t)sender_send_again(pcb, seg);
+		if (err != ERR_OK)
+			return err;
+	}
+	return ERR_OK;
+}
+
+/* --- round trips ---------------------------------------------------------------------------------- */
+
+enum {
+	RTO_VAR_MIN_US = 200 * 1000, /* as Linux has it: a delayed ACK is no loss */
+	RTO_FIRST_US = LWIP_TCP_RTO_TIME * 1000,
+	MIN_RTT_AGE_US = 10 * 1000 * 1000,
+};
+
+/* RFC 6298, section 2. */
+static void measure_round_trip(struct tcp_pcb *pcb, const struct ack *ack)
+{
+	struct tcp_sender *sender = &pcb->sender;
+	uint32_t rtt_us = ack->rtt_most_us, error_us;
+
+	if (rtt_us == 0)
+		return;
+	if (sender->srtt_us == 0) {
+		sender->srtt_us = rtt_us;
+		sender->rttvar_us = rtt_us / 2;
+	} else {
+		error_us = rtt_us > sender->srtt_us ? rtt_us - sender->srtt_us
+						    : sender->srtt_us - rtt_us;
+		sender->rttvar_us = (3 * sender->rttvar_us + error_us) / 4;
+		sender->srtt_us = (uint32_t)((7 * (uint64_t)sender->srtt_us + rtt_us + 4) / 8);
+	}
+	if (sender->min_rtt_us == 0 || ack->rtt_us <= sender->min_rtt_us ||
+	    ack->now_us - sender->min_rtt_at_us > MIN_RTT_AGE_US) {
+		sender->min_rtt_us = ack->rtt_us;
+		sender->min_rtt_at_us = ack->now_us;
+	}
+	sender->rto_us = sender->srtt_us + LWIP_MAX(4 * sender->rttvar_us, RTO_VAR_MIN_US);
+	pcb->rto = (s16_t)LWIP_MIN(sender->rto_us / (TCP_SLOW_INTERVAL * 1000) + 1, INT16_MAX);
+}
+
+static void count_round(struct tcp_pcb *pcb, struct ack *ack)
+{
+	struct tcp_sender *sender = &pcb->sender;
+
+	ack->round = TCP_SEQ_GEQ(pcb->lastack, sender->round_end);
+	if (!ack->round)
+		return;
+	sender->round_end = pcb->snd_nxt;
+	sender->was_limited = sender->limited;
+	sender->limited = false;
+	sender->last_round_pipe = sender->round_pipe;
+	sender->round_pipe = sender->pipe;
+}
+
+/* --- hooks ------------------------------------------------------------------------------------------ */
+
+void tcp_sender_begin(struct tcp_pcb *pcb)
+{
+	struct ack ack = {0};
+
+	flight_take_ack(pcb, &ack);
+	measure_round_trip(pcb, &ack);
+	pcb->cwnd = LWIP_TCP_CALC_INITIAL_CWND(pcb->mss);
+	pcb->sender.round_end = pcb->snd_nxt;
+	pcb->sender.fack = pcb->lastack;
+	pcb->sender.reo_mult = 1;
+	sender_congestion()->begin(pcb);
+	recovery_arm(pcb, true);
+}
+
+void tcp_sender_acked(struct tcp_pcb *pcb, uint32_t acked, bool duplicate, const uint32_t *sacks,
+		      int count)
+{
+	struct ack ack = {.acked = acked, .pipe_before = pcb->sender.pipe};
+
+	if ((pcb->flags & TF_SACK) != 0 && count > 0)
+		flight_sacks(pcb, sacks, count, &ack);
+	flight_take_ack(pcb, &ack);
+	if (acked == 0 && !duplicate && ack.delivered == 0 && ack.dsack_bytes == 0)
+		return; /* data, or a window */
+	measure_round_trip(pcb, &ack);
+	count_round(pcb, &ack);
+	recovery_acked(pcb, &ack, duplicate);
+}
+
+void tcp_sender_resend(struct tcp_pcb *pcb)
+{
+	if (pcb->unacked != NULL && pcb->unacked->flight.state == FLIGHT_UNDER)
+		flight_lost(pcb, pcb->unacked);
+}
+
+void tcp_sender_end(struct tcp_pcb *pcb)
+{
+	struct tcp_sender *sender = &pcb->sender;
+
+	sender_clock_drop(pcb);
+	sender->under = sender->lost = (struct tcp_flight_list){0};
+	sender->pipe = sender->sacked = 0;
+	sender->timer = TIMER_NONE;
+	sender->paced_out = false;
+}
