@@ -77,6 +77,7 @@ void flight_sent(struct tcp_pcb *pcb, struct tcp_seg *seg, bool again)
 	take_off(sender, seg);
 	flight->again = again;
 	flight->sent_us = now_us;
+	flight->serial = ++sender->serial;
 	flight->delivered = sender->delivered;
 	flight->delivered_us = sender->delivered_us;
 	flight->first_sent_us = sender->first_sent_us;

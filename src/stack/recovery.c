@@ -29,9 +29,10 @@ enum {
 
 /* --- RACK ------------------------------------------------------------------------------------------- */
 
-static bool sent_after(uint32_t a_us, uint32_t a_end, uint32_t b_us, uint32_t b_end)
+/* What leaves in one turn has the same time: transmissions are numbered. */
+static bool sent_after(uint32_t a, uint32_t b)
 {
-	return is_later(a_us, b_us) || (a_us == b_us && TCP_SEQ_GT(a_end, b_end));
+	return (int32_t)(a - b) > 0;
 }
 
 void rack_delivered(struct tcp_sender *sender, const struct tcp_seg *seg, uint32_t now_us)
@@ -47,10 +48,8 @@ void rack_delivered(struct tcp_sender *sender, const struct tcp_seg *seg, uint32
 	if (flight->again && rtt_us < sender->min_rtt_us)
 		return;
 	sender->rack_rtt_us = rtt_us;
-	if (sent_after(flight->sent_us, end, sender->rack_sent_us, sender->rack_end)) {
-		sender->rack_sent_us = flight->sent_us;
-		sender->rack_end = end;
-	}
+	if (sent_after(flight->serial, sender->rack_serial))
+		sender->rack_serial = flight->serial;
 }
 
 /* Section 6.2, step 4. */
@@ -78,8 +77,7 @@ static uint32_t detect_losses(struct tcp_pcb *pcb)
 	while ((seg = sender->under.first) != NULL) {
 		uint32_t since_us = now_us - seg->flight.sent_us;
 
-		if (!sent_after(sender->rack_sent_us, sender->rack_end, seg->flight.sent_us,
-				seg_end(seg)))
+		if (!sent_after(sender->rack_serial, seg->flight.serial))
 			break;
 		if (since_us < limit_us) {
 			sender->reorder_wait_us = limit_us - since_us;
@@ -176,10 +174,11 @@ static void count_duplicates(struct tcp_pcb *pcb, const struct ack *ack)
 static void reduce_window(struct tcp_pcb *pcb, const struct ack *ack)
 {
 	struct tcp_sender *sender = &pcb->sender;
+	uint32_t pipe = sender_pipe(pcb);
 	uint64_t may_send;
 
 	sender->prr_delivered += ack->delivered;
-	if (sender->pipe > pcb->ssthresh) {
+	if (pipe > pcb->ssthresh) {
 		may_send = ((uint64_t)sender->prr_delivered * pcb->ssthresh + sender->recover_pipe -
 			    1) /
 			   sender->recover_pipe;
@@ -191,11 +190,11 @@ static void reduce_window(struct tcp_pcb *pcb, const struct ack *ack)
 		may_send = LWIP_MAX(owed, ack->delivered);
 		if (ack->acked > 0 && ack->newly_lost == 0)
 			may_send += pcb->mss;
-		may_send = LWIP_MIN(may_send, pcb->ssthresh - sender->pipe);
+		may_send = LWIP_MIN(may_send, pcb->ssthresh - pipe);
 	}
 	if (sender->prr_out == 0) /* the first repair does not wait */
 		may_send = LWIP_MAX(may_send, pcb->mss);
-	pcb->cwnd = (tcpwnd_size_t)(sender->pipe + may_send);
+	pcb->cwnd = (tcpwnd_size_t)(pipe + may_send);
 }
 
 /* --- peers without SACK (RFC 6582) ------------------------------------------------------------------ */
@@ -208,18 +207,32 @@ static void head_is_lost(struct tcp_pcb *pcb, struct ack *ack)
 	flight_lost(pcb, pcb->unacked);
 }
 
+/* Of what a partial ACK is for, all but the head had been told of by duplicate ACKs. */
+static void take_back_duplicates(struct tcp_pcb *pcb, struct ack *ack)
+{
+	struct tcp_sender *sender = &pcb->sender;
+	uint32_t told = LWIP_MIN(ack->acked / pcb->mss, sender->dup_acks + 1u);
+
+	if (told < 2)
+		return;
+	sender->dup_acks -= (uint16_t)(told - 1);
+	ack->delivered -= LWIP_MIN(ack->delivered, (told - 1) * pcb->mss);
+}
+
 static void judge_without_sack(struct tcp_pcb *pcb, struct ack *ack, bool duplicate)
 {
 	struct tcp_sender *sender = &pcb->sender;
 
-	if (duplicate && sender->dup_acks < UINT8_MAX) {
+	if (duplicate && sender->dup_acks < UINT16_MAX) {
 		ack->delivered += pcb->mss;
 		if (++sender->dup_acks == DUP_THRESH && sender->state == SENDER_OPEN)
 			head_is_lost(pcb, ack);
+	} else if (ack->acked > 0 && sender->state == SENDER_RECOVERY) {
+		take_back_duplicates(pcb, ack);
+		if (TCP_SEQ_LT(pcb->lastack, sender->recover))
+			head_is_lost(pcb, ack);
 	} else if (ack->acked > 0) {
 		sender->dup_acks = 0;
-		if (sender->state == SENDER_RECOVERY && TCP_SEQ_LT(pcb->lastack, sender->recover))
-			head_is_lost(pcb, ack);
 	}
 }
 

@@ -53,17 +53,9 @@ static void pace(struct tcp_sender *sender, uint32_t len)
 	sender->pace_us += (uint32_t)((uint64_t)len * 1000000 / sender->pacing_rate);
 }
 
-/* Peers without SACK say with each duplicate ACK that one more segment has left the network. */
-static uint32_t pipe_of(const struct tcp_pcb *pcb)
-{
-	uint32_t left = (uint32_t)pcb->sender.dup_acks * pcb->mss;
-
-	return pcb->sender.pipe - LWIP_MIN(pcb->sender.pipe, left);
-}
-
 static bool has_window(struct tcp_pcb *pcb, uint32_t len)
 {
-	uint32_t pipe = pipe_of(pcb);
+	uint32_t pipe = sender_pipe(pcb);
 
 	if (pipe + len <= pcb->cwnd || pipe == 0)
 		return true;
@@ -204,7 +196,7 @@ void tcp_sender_begin(struct tcp_pcb *pcb)
 	measure_round_trip(pcb, &ack);
 	pcb->cwnd = LWIP_TCP_CALC_INITIAL_CWND(pcb->mss);
 	pcb->sender.round_end = pcb->snd_nxt;
-	pcb->sender.fack = pcb->lastack;
+	pcb->sender.fack = pcb->sender.dsack_round_end = pcb->lastack;
 	pcb->sender.reo_mult = 1;
 	sender_congestion()->begin(pcb);
 	recovery_arm(pcb, true);

@@ -66,6 +66,14 @@ static inline uint32_t seg_end(const struct tcp_seg *seg)
 	return seg_seq(seg) + TCP_TCPLEN(seg);
 }
 
+/* Bytes under way. A peer without SACK says with each duplicate ACK that a segment has arrived. */
+static inline uint32_t sender_pipe(const struct tcp_pcb *pcb)
+{
+	uint32_t arrived = (uint32_t)pcb->sender.dup_acks * pcb->mss;
+
+	return pcb->sender.pipe - LWIP_MIN(pcb->sender.pipe, arrived);
+}
+
 /* A segment of `unacked` leaves again. Negative: the interface has no room. */
 int sender_send_again(struct tcp_pcb *pcb, struct tcp_seg *seg);
 

@@ -23,6 +23,7 @@ enum tcp_flight_state {
 struct tcp_flight {
 	struct tcp_seg *next, *prev; /* UNDER: by last transmission; LOST: by sequence number */
 	uint32_t sent_us;	     /* last transmission */
+	uint32_t serial;	     /* of it: in which order they left */
 	/* The connection's, at that time: for samples of the delivery rate. */
 	uint32_t delivered, delivered_us, first_sent_us;
 	uint8_t state; /* enum tcp_flight_state */
@@ -65,15 +66,16 @@ struct tcp_bbr {
 struct tcp_sender {
 	struct tcp_flight_list under, lost;
 	struct tcp_sack_seen seen[TCP_SACKS_MAX];
-	uint32_t pipe, sacked,
-		fack;	  /* bytes under way; bytes at the receiver; end of the highest */
-	uint32_t sent_us; /* when something last left */
+	uint32_t pipe, sacked; /* bytes under way; bytes at the receiver */
+	uint32_t fack;	       /* end of the highest that is */
+	uint32_t sent_us;      /* when something last left */
+	uint32_t serial;       /* of the last transmission */
 
 	/* round trips; 0: none measured yet */
 	uint32_t srtt_us, rttvar_us, min_rtt_us, min_rtt_at_us;
 
 	/* RFC 8985 */
-	uint32_t rack_sent_us, rack_end, rack_rtt_us;
+	uint32_t rack_serial, rack_rtt_us;
 	uint32_t dsack_round_end, tlp_end;
 	uint8_t reo_mult, reo_persist;
 	bool reordering;
@@ -81,9 +83,9 @@ struct tcp_sender {
 	uint32_t reorder_wait_us;	   /* 0: nobody is late */
 
 	/* loss recovery */
-	uint8_t state;	  /* enum sender_state */
-	uint8_t dup_acks; /* of peers without SACK */
+	uint8_t state; /* enum sender_state */
 	bool may_undo;
+	uint16_t dup_acks;  /* of a peer without SACK: as many segments are out of order there */
 	int32_t undo_bytes; /* sent again and not yet reported as duplicates */
 	uint32_t recover, prior_cwnd, prior_ssthresh, prr_delivered, prr_out, recover_pipe;
 
