@@ -56,11 +56,15 @@ struct stack_events {
 	void (*ended)(void *user, enum stack_end how);
 };
 
+/* How much may be under way: by what is lost (RFC 9438), or by what the path is measured to carry. */
+enum stack_congestion { STACK_CUBIC, STACK_BBR };
+
 struct stack_config {
 	struct addr addrs[STACK_ADDRS_MAX]; /* ours; at most one of each family */
 	size_t addrs_count;
-	uint16_t mtu;	       /* inner */
-	uint32_t conns_max;    /* stack_connect() and the listener refuse beyond */
+	uint16_t mtu;			  /* inner */
+	enum stack_congestion congestion; /* of the process: that of the stack made last */
+	uint32_t conns_max;		  /* stack_connect() and the listener refuse beyond */
 	struct budget *budget; /* borrowed for life: what the stack allocates for packets */
 	const struct stack_events *events; /* borrowed for life */
 	void *events_ctx;		   /* for accepted() */

@@ -14,6 +14,7 @@ static const char u16_accepted[] = "1 to 65535";
 static const char duration_accepted[] = "like 500ms, 5s, 1m30s or 1h, at most 24h";
 static const char *const mode_words[] = {"egress", "ingress", NULL};
 static const char *const io_words[] = {"auto", "uring", "epoll", NULL};
+static const char *const congestion_words[] = {"cubic", "bbr", NULL};
 static const char *const sandbox_words[] = {"auto", "off", NULL};
 static const char *const level_words[] = {"error", "warn", "info", "debug", NULL};
 static const char *const format_words[] = {"text", "json", NULL};
@@ -58,6 +59,8 @@ static const struct variable variables[] = {
 	{"DRAIN_TIMEOUT", parse_duration, "25s", "for connections to end after SIGTERM",
 	 "0 (cut them at once), or like 500ms, 5s, 1m30s or 1h, at most 24h",
 	 FIELD(drain_timeout_ns), .max = 24 * 3600 * NS_PER_S},
+	{"TCP_CONGESTION", parse_word, "cubic", "congestion control in the tunnel", "cubic or bbr",
+	 FIELD(congestion), .words = congestion_words},
 	{"IO_BACKEND", parse_word, "auto", "what the event loop is built on",
 	 "auto (io_uring where it is allowed), uring or epoll", FIELD(io_backend),
 	 .words = io_words},

@@ -98,6 +98,7 @@ static int start_stack(struct proxy *proxy)
 	struct stack_config stack_config = {
 		.addrs_count = config->address_count,
 		.mtu = config->mtu,
+		.congestion = config->congestion == CONFIG_BBR ? STACK_BBR : STACK_CUBIC,
 		.conns_max = config->connections_max,
 		.budget = &proxy->budget,
 		.events = &relay_stack_events,

@@ -168,7 +168,6 @@ static void undone(struct tcp_pcb *pcb)
 }
 
 const struct congestion congestion_cubic = {
-	.name = "cubic",
 	.begin = begin,
 	.acked = acked,
 	.lost = lost,

@@ -154,6 +154,8 @@ static void sample_rate(struct tcp_sender *sender, struct ack *ack)
 
 	sender->first_sent_us = news.newest.sent_us;
 	ack->app_limited = news.newest.app_limited;
+	ack->prior_delivered = news.newest.delivered;
+	ack->any = true;
 	if (span_us >= sender->min_rtt_us && span_us > 0)
 		ack->rate = (uint32_t)LWIP_MIN((uint64_t)bytes * 1000000 / span_us, UINT32_MAX);
 }

@@ -23,19 +23,25 @@
  */
 #include "sender.h"
 
-enum { PACE_QUANTUM_US = 1000 }; /* a timer's grain: so much may leave ahead of time */
+enum { PACE_QUANTUM_NS = NS_PER_MS }; /* a timer's grain: so much may leave ahead of time */
+
+static const struct congestion *congestion = &congestion_cubic;
+
+void sender_use(enum stack_congestion wanted)
+{
+	congestion = wanted == STACK_BBR ? &congestion_bbr : &congestion_cubic;
+}
 
 const struct congestion *sender_congestion(void)
 {
-	return &congestion_cubic;
+	return congestion;
 }
 
 static bool is_paced_out(struct tcp_pcb *pcb)
 {
 	struct tcp_sender *sender = &pcb->sender;
 
-	if (sender->pacing_rate == 0 ||
-	    !is_later(sender->pace_us - PACE_QUANTUM_US, sender_now_us()))
+	if (sender->pacing_rate == 0 || sender->pace_ns <= clock_now_ns() + PACE_QUANTUM_NS)
 		return false;
 	sender->paced_out = true;
 	sender_clock_set(pcb);
@@ -44,13 +50,10 @@ static bool is_paced_out(struct tcp_pcb *pcb)
 
 static void pace(struct tcp_sender *sender, uint32_t len)
 {
-	uint32_t now_us = sender_now_us();
-
 	if (sender->pacing_rate == 0)
 		return;
-	if (is_later(now_us, sender->pace_us))
-		sender->pace_us = now_us;
-	sender->pace_us += (uint32_t)((uint64_t)len * 1000000 / sender->pacing_rate);
+	sender->pace_ns = LWIP_MAX(sender->pace_ns, clock_now_ns());
+	sender->pace_ns += len * NS_PER_S / sender->pacing_rate;
 }
 
 static bool has_window(struct tcp_pcb *pcb, uint32_t len)
@@ -79,7 +82,8 @@ static void restart_after_idle(struct tcp_pcb *pcb)
 	uint32_t start = LWIP_TCP_CALC_INITIAL_CWND(pcb->mss);
 	uint32_t idle_us = sender_now_us() - sender->sent_us;
 
-	if (sender->under.first != NULL || sender->lost.first != NULL || sender->srtt_us == 0)
+	if (sender->under.first != NULL || sender->lost.first != NULL || sender->srtt_us == 0 ||
+	    sender_congestion()->own_window)
 		return;
 	for (; idle_us > sender->rto_us && pcb->cwnd > start; idle_us -= sender->rto_us)
 		pcb->cwnd = LWIP_MAX(pcb->cwnd / 2, start);
@@ -97,6 +101,9 @@ void tcp_sender_sent(struct tcp_pcb *pcb, struct tcp_seg *seg)
 	if (sender->pipe > sender->round_pipe)
 		sender->round_pipe = sender->pipe;
 	pace(sender, seg->len);
+	if (pcb->unsent == NULL &&
+	    sender->pipe < pcb->cwnd) /* what is measured now is its own rate */
+		sender->app_limited = (sender->delivered + sender->pipe) | 1;
 	if (sender->timer == TIMER_NONE || sender->timer == TIMER_PROBE)
 		recovery_arm(pcb, true);
 }
@@ -176,10 +183,10 @@ static void count_round(struct tcp_pcb *pcb, struct ack *ack)
 {
 	struct tcp_sender *sender = &pcb->sender;
 
-	ack->round = TCP_SEQ_GEQ(pcb->lastack, sender->round_end);
+	ack->round = ack->any && (int32_t)(ack->prior_delivered - sender->round_end) >= 0;
 	if (!ack->round)
 		return;
-	sender->round_end = pcb->snd_nxt;
+	sender->round_end = sender->delivered;
 	sender->was_limited = sender->limited;
 	sender->limited = false;
 	sender->last_round_pipe = sender->round_pipe;
@@ -195,7 +202,6 @@ void tcp_sender_begin(struct tcp_pcb *pcb)
 	flight_take_ack(pcb, &ack);
 	measure_round_trip(pcb, &ack);
 	pcb->cwnd = LWIP_TCP_CALC_INITIAL_CWND(pcb->mss);
-	pcb->sender.round_end = pcb->snd_nxt;
 	pcb->sender.fack = pcb->sender.dsack_round_end = pcb->lastack;
 	pcb->sender.reo_mult = 1;
 	sender_congestion()->begin(pcb);

@@ -31,17 +31,18 @@ struct ack {
 	uint32_t delivered; /* bytes newly known to be at the receiver */
 	uint32_t pipe_before;
 	uint32_t newly_lost;
-	uint32_t rtt_us;      /* of the last segment that this ACK is for; 0: no sample */
-	uint32_t rtt_most_us; /* of the first: what a timeout has to wait for */
-	bool round;	      /* a round trip has ended */
-	uint32_t rate;	      /* at which bytes are delivered, a second; 0: no sample */
-	bool app_limited;     /* the rate is as low as it is for want of bytes to send */
-	uint32_t dsack_bytes; /* arrived twice (RFC 2883) */
+	uint32_t rtt_us;	  /* of the last segment that this ACK is for; 0: no sample */
+	uint32_t rtt_most_us;	  /* of the first: what a timeout has to wait for */
+	uint32_t prior_delivered; /* when the last of them was sent */
+	bool any;		  /* something was */
+	bool round;		  /* a round trip has ended */
+	uint32_t rate;		  /* at which bytes are delivered, a second; 0: no sample */
+	bool app_limited;	  /* the rate is as low as it is for want of bytes to send */
+	uint32_t dsack_bytes;	  /* arrived twice (RFC 2883) */
 };
 
 /* A congestion controller: sets pcb->cwnd, and sender.pacing_rate if it paces. */
 struct congestion {
-	const char *name;
 	void (*begin)(struct tcp_pcb *pcb);
 	/* For each ACK that delivered something. While `own_window` is false not in recovery. */
 	void (*acked)(struct tcp_pcb *pcb, const struct ack *ack);
@@ -52,8 +53,10 @@ struct congestion {
 	bool own_window; /* recovery does not set cwnd */
 };
 
-extern const struct congestion congestion_cubic;
+extern const struct congestion congestion_cubic, congestion_bbr;
 
+/* Of all connections of the process to come. */
+void sender_use(enum stack_congestion wanted);
 const struct congestion *sender_congestion(void);
 
 static inline uint32_t seg_seq(const struct tcp_seg *seg)
@@ -110,7 +113,7 @@ void recovery_arm(struct tcp_pcb *pcb, bool progress);
 
 /* --- sender_clock.c: timers to the millisecond ------------------------------------------------ */
 
-/* deadline_us, or pace_us while paced_out, has changed. */
+/* deadline_us, or pace_ns while paced_out, has changed. */
 void sender_clock_set(struct tcp_pcb *pcb);
 void sender_clock_drop(struct tcp_pcb *pcb);
 /* Runs what is due. */

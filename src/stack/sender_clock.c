@@ -65,7 +65,7 @@ static bool time_left(const struct tcp_sender *sender, uint32_t now_us, int32_t 
 	if (sender->timer != TIMER_NONE)
 		left = (int32_t)(sender->deadline_us - now_us);
 	if (sender->paced_out)
-		left = LWIP_MIN(left, (int32_t)(sender->pace_us - SLOT_US - now_us));
+		left = LWIP_MIN(left, (int32_t)(sender->pace_ns / NS_PER_US - SLOT_US - now_us));
 	*left_us = LWIP_MAX(left, 0);
 	return left != INT32_MAX;
 }
@@ -91,7 +91,7 @@ static void run_one(struct tcp_pcb *pcb, uint32_t now_us)
 	int32_t left_us;
 
 	sender_clock_drop(pcb);
-	if (sender->paced_out && !is_later(sender->pace_us - SLOT_US, now_us)) {
+	if (sender->paced_out && sender->pace_ns <= clock_now_ns() + NS_PER_MS) {
 		sender->paced_out = false;
 		tcp_output(pcb);
 	}

@@ -196,6 +196,7 @@ struct stack *stack_new(const struct stack_config *config, uint64_t now_ns)
 		lwip_init();
 	lwip_ready = true;
 	clock_advance(now_ns);
+	sender_use(config->congestion);
 	add_interface(stack);
 	return stack;
 }

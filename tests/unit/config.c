@@ -207,6 +207,7 @@ Test(config, good_values_are_accepted)
 		{"MEMORY_LIMIT", "2Gi"},
 		{"CONNECT_TIMEOUT", "1ms"},
 		{"DRAIN_TIMEOUT", "0"},
+		{"TCP_CONGESTION", "bbr"},
 		{"IO_BACKEND", "uring"},
 		{"IO_BACKEND", "EPOLL"},
 		{"AEAD_ENGINE", "some-engine"},
@@ -272,6 +273,7 @@ Test(config, bad_values_are_refused_and_repeated)
 		{"CONNECT_TIMEOUT", "24h1ms"},
 		{"DRAIN_TIMEOUT", "99999999999999999999h"},
 		{"DRAIN_TIMEOUT", "s"},
+		{"TCP_CONGESTION", "reno"},
 		{"IO_BACKEND", "io_uring"},
 		{"AEAD_ENGINE", "a-name-that-is-longer-than-any-engine"},
 		{"SANDBOX", "on"},
@@ -476,7 +478,7 @@ Test(config, help_has_a_line_per_variable)
 				  strstr(line, "[optional]") != NULL ||
 				  strstr(line, "[default ") != NULL,
 			  "%s", line);
-	cr_expect_eq(count, 24);
+	cr_expect_eq(count, 25);
 	cr_expect_eq(strncmp(config_help(8), "WG_MTU ", 7), 0);
 	cr_expect_not_null(strstr(config_help(8), "[default 1420]"));
 }

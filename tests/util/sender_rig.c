@@ -438,6 +438,7 @@ void rig_connect(struct rig *rig)
 		.addrs = {{.family = ADDR_V4, .ip = {10, 0, 0, 1}}},
 		.addrs_count = 1,
 		.mtu = HEADERS_LEN + RIG_MSS,
+		.congestion = rig->congestion,
 		.conns_max = 10,
 		.budget = &rig->budget,
 		.events = &events,

@@ -50,6 +50,7 @@ struct rig {
 	uint64_t late_ns; /* by how much the late ones are */
 	bool (*loses)(struct rig *rig, const struct rig_send *send); /* NULL: nobody */
 	/* the receiver */
+	enum stack_congestion congestion;
 	bool no_sack, no_dsack, deaf; /* deaf: hears nothing */
 	uint32_t window;	      /* bytes, of the receiver */
 	uint32_t ack_every;	      /* segments in order; at most 40 ms late */

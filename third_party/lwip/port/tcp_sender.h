@@ -57,10 +57,10 @@ struct tcp_cubic {
 enum { BBR_ROUNDS = 8 };
 
 struct tcp_bbr {
-	uint32_t bw[BBR_ROUNDS]; /* greatest of each round, bytes a second */
-	uint32_t full_bw, min_rtt_us, min_rtt_at_us, probe_until_us, cycle_at_us, prior_cwnd;
-	uint8_t mode, full_rounds, cycle;
-	bool full, probe_round_done, idle_restart;
+	uint32_t bw[BBR_ROUNDS]; /* greatest of each round, bytes a second; [0]: this one */
+	uint32_t full_bw, min_rtt_us, min_rtt_at_us, phase_at_us, probe_until_us, prior_cwnd;
+	uint8_t mode, phase, full_rounds; /* mode: enum bbr_mode */
+	bool full, conserves, recovers, probe_round;
 };
 
 struct tcp_sender {
@@ -77,33 +77,37 @@ struct tcp_sender {
 	/* RFC 8985 */
 	uint32_t rack_serial, rack_rtt_us;
 	uint32_t dsack_round_end, tlp_end;
+	uint32_t reorder_wait_us; /* 0: nobody is late */
 	uint8_t reo_mult, reo_persist;
-	bool reordering;
-	bool tlp_out, tlp_again, tlp_pass; /* a probe is out; it was one sent again; it may leave */
-	uint32_t reorder_wait_us;	   /* 0: nobody is late */
 
 	/* loss recovery */
-	uint8_t state; /* enum sender_state */
-	bool may_undo;
 	uint16_t dup_acks;  /* of a peer without SACK: as many segments are out of order there */
 	int32_t undo_bytes; /* sent again and not yet reported as duplicates */
 	uint32_t recover, prior_cwnd, prior_ssthresh, prr_delivered, prr_out, recover_pipe;
 
-	/* rounds: a round ends when what was sent at its start is acknowledged */
-	uint32_t round_end, round_pipe, last_round_pipe; /* pipe: the most that was under way */
-	bool limited, was_limited; /* by the congestion window, in this round and the one before */
+	/* rounds: a round ends when something is delivered that was sent after its start */
+	uint32_t round_end;		      /* of `delivered` */
+	uint32_t round_pipe, last_round_pipe; /* the most that was under way */
 
 	/* delivery rate */
 	uint32_t delivered, delivered_us, first_sent_us, app_limited;
 	uint32_t pacing_rate; /* bytes a second; 0: not paced */
-	uint32_t pace_us;     /* when the next segment may leave */
+	uint64_t pace_ns;     /* when the next segment may leave */
 
 	/* timers: on the wheel no later than the earliest deadline */
 	struct tcp_pcb *wheel_next, **wheel_pprev; /* pprev NULL: not on it */
-	uint32_t wheel_us, deadline_us;
-	uint8_t timer;	/* enum sender_timer */
-	bool paced_out; /* a segment waits for pace_us */
-	uint32_t rto_us;
+	uint32_t wheel_us, deadline_us, rto_us;
+
+	uint8_t state;	      /* enum sender_state */
+	uint8_t timer;	      /* enum sender_timer */
+	bool reordering : 1;  /* the path does */
+	bool tlp_out : 1;     /* a probe is under way */
+	bool tlp_again : 1;   /* it was a segment sent again */
+	bool tlp_pass : 1;    /* it may leave */
+	bool may_undo : 1;    /* what was lost may turn out to be none */
+	bool limited : 1;     /* by the congestion window, in this round */
+	bool was_limited : 1; /* ... in the one before */
+	bool paced_out : 1;   /* a segment waits for pace_ns */
 
 	union {
 		struct tcp_cubic cubic;
