@@ -69,7 +69,7 @@ static void wait_on(struct relay_conn *conn, struct list *list)
 
 static void wait_for_memory(struct relay_conn *conn)
 {
-	wait_on(conn, &conn->relay->starved);
+	wait_on(conn, &conn->relay->starved[conn->to_tunnel.queue.len > 0]);
 }
 
 /* --- host to tunnel ---------------------------------------------------------------------------- */
@@ -141,6 +141,7 @@ static void start_recv(struct relay_conn *conn)
 {
 	struct relay *relay = conn->relay;
 	size_t room = queue_max(relay);
+	bool has_queued = conn->to_tunnel.queue.len > 0;
 	uint32_t limit = conn->recv_limit;
 
 	if (conn->recv.busy || !list_empty(&conn->wait) || conn->to_tunnel.state != HALF_OPEN ||
@@ -149,9 +150,9 @@ static void start_recv(struct relay_conn *conn)
 	if (limit > room - conn->to_tunnel.queue.len)
 		limit = (uint32_t)(room - conn->to_tunnel.queue.len);
 	/* feed_starved() has seen room for this much, if for no more. */
-	if (relay_host_room(relay) < queue_cost(limit) && limit > RECV_LIMIT_MIN)
+	if (relay_host_room(relay, true) < queue_cost(limit) && limit > RECV_LIMIT_MIN)
 		limit = RECV_LIMIT_MIN;
-	if (relay_host_room(relay) < queue_cost(limit)) {
+	if (relay_host_room(relay, has_queued) < queue_cost(limit)) {
 		wait_for_memory(conn);
 		return;
 	}

@@ -33,7 +33,8 @@ struct relay {
 	struct list dirty;	/* something was noted: conn_work() is due */
 	struct list waiting;	/* for an address of the target, by give_up_ns */
 	struct list dialling;	/* an attempt is under way, by give_up_ns */
-	struct list starved;	/* want to receive or to write, but the budget had no room */
+	/* Want to receive or to write, but the budget had no room: [1] those who have bytes queued. */
+	struct list starved[2];
 };
 
 /* The way of one direction's life; each step once, in this order. */
@@ -80,12 +81,13 @@ struct relay_conn {
 
 /*
  * What the budget has for bytes from hosts. A quarter is kept from them: what the tunnel brings must
- * find room, acknowledgements first, or nothing queued would ever leave.
+ * find room, acknowledgements first, or nothing queued would ever leave. Half of that is for those who
+ * have nothing queued: what the tunnel has brought for hosts that do not read must not stop the others.
  */
-static inline size_t relay_host_room(const struct relay *relay)
+static inline size_t relay_host_room(const struct relay *relay, bool has_queued)
 {
 	size_t room = budget_room(relay->config.budget);
-	size_t kept = relay->config.budget->limit / 4;
+	size_t kept = relay->config.budget->limit / (has_queued ? 4 : 8);
 
 	return room > kept ? room - kept : 0;
 }

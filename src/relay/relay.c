@@ -69,6 +69,8 @@ static void on_acked(void *user, size_t len)
 	struct relay_conn *conn = user;
 
 	queue_return(&conn->to_tunnel.queue, conn->relay->config.budget, len);
+	if (conn->to_tunnel.queue.len == 0)
+		list_remove(&conn->wait); /* there is more room for who has nothing queued */
 	conn_mark_dirty(conn);
 }
 
@@ -124,7 +126,8 @@ struct relay *relay_new(const struct relay_config *config)
 	list_init(&relay->dirty);
 	list_init(&relay->waiting);
 	list_init(&relay->dialling);
-	list_init(&relay->starved);
+	list_init(&relay->starved[0]);
+	list_init(&relay->starved[1]);
 	list_init(&relay->small.waiting);
 	list_init(&relay->large.waiting);
 	if (io_pool_init(&relay->small.bufs, config->io, SMALL_BUFS, IDLE_LIMIT_MAX) < 0)
@@ -210,12 +213,13 @@ static void dial_waiting(struct relay *relay)
 }
 
 /* In the order in which they came to wait, for as long as the budget has room. */
-static void feed_starved(struct relay *relay)
+static void feed_starved(struct relay *relay, bool has_queued)
 {
-	size_t room = relay_host_room(relay);
+	struct list *starved = &relay->starved[has_queued];
+	size_t room = relay_host_room(relay, has_queued);
 
-	while (room >= queue_cost(RECV_LIMIT_MIN) && !list_empty(&relay->starved)) {
-		struct list *node = list_pop(&relay->starved);
+	while (room >= queue_cost(RECV_LIMIT_MIN) && !list_empty(starved)) {
+		struct list *node = list_pop(starved);
 
 		conn_mark_dirty(list_entry(node, struct relay_conn, wait));
 		room -= queue_cost(RECV_LIMIT_MIN);
@@ -240,11 +244,18 @@ void relay_turn(struct relay *relay, uint64_t now_ns)
 	give_up_late(relay, &relay->waiting);
 	give_up_late(relay, &relay->dialling);
 	dial_waiting(relay);
-	feed_starved(relay);
+	feed_starved(relay, false);
+	feed_starved(relay, true);
 	serve_waiting(&relay->small);
 	serve_waiting(&relay->large);
 	while ((node = list_pop(&relay->dirty)) != NULL)
 		conn_work(list_entry(node, struct relay_conn, dirty));
+}
+
+static bool may_feed(const struct relay *relay, bool has_queued)
+{
+	return !list_empty(&relay->starved[has_queued]) &&
+	       relay_host_room(relay, has_queued) >= queue_cost(RECV_LIMIT_MIN);
 }
 
 static uint64_t first_to_give_up_ns(const struct list *waiting)
@@ -260,8 +271,7 @@ uint64_t relay_deadline(const struct relay *relay)
 
 	/* This turn may have made the room that somebody waits for. */
 	if (!list_empty(&relay->dirty) || !list_empty(&relay->small.waiting) ||
-	    !list_empty(&relay->large.waiting) ||
-	    (!list_empty(&relay->starved) && relay_host_room(relay) >= queue_cost(RECV_LIMIT_MIN)))
+	    !list_empty(&relay->large.waiting) || may_feed(relay, false) || may_feed(relay, true))
 		return 0;
 	return waiting_ns < dialling_ns ? waiting_ns : dialling_ns;
 }
