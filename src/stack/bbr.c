@@ -232,7 +232,7 @@ static void begin(struct tcp_pcb *pcb)
 	uint32_t rtt_us = sender->srtt_us > 0 ? sender->srtt_us : NS_PER_MS / NS_PER_US;
 
 	sender->bbr = (struct tcp_bbr){.min_rtt_us = sender->srtt_us,
-				       .min_rtt_at_us = sender_now_us()};
+				       .min_rtt_at_us = clock_now_us};
 	sender->pacing_rate = (uint32_t)LWIP_MIN(high_gain * pcb->cwnd * 1e6 / rtt_us, UINT32_MAX);
 }
 

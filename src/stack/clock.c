@@ -36,6 +36,7 @@ enum {
 static uint64_t last_tick_ns; /* on a grid of tick_ns */
 static uint64_t next_tick_ns = UINT64_MAX;
 static uint64_t now_latest_ns;
+uint32_t clock_now_us;
 static uint64_t fast_ticks;		  /* since the last slow tick */
 static struct tcp_pcb *wheel[WHEEL_SIZE]; /* by slow tick; looked through up to tcp_ticks */
 
@@ -200,6 +201,7 @@ void clock_advance(uint64_t now_ns)
 	uint64_t ticks = (now_ns - last_tick_ns) / tick_ns;
 
 	now_latest_ns = now_ns;
+	clock_now_us = (uint32_t)(now_ns / NS_PER_US);
 	if (ticks == 0)
 		return;
 	forgive_oversleep(now_ns);

@@ -38,6 +38,14 @@ static void list_add_behind(struct tcp_flight_list *list, struct tcp_seg *seg, s
 	*(next == NULL ? &list->last : &next->flight.prev) = seg;
 }
 
+static void list_add_last(struct tcp_flight_list *list, struct tcp_seg *seg)
+{
+	seg->flight.prev = list->last;
+	seg->flight.next = NULL;
+	*(list->last == NULL ? &list->first : &list->last->flight.next) = seg;
+	list->last = seg;
+}
+
 static void list_take(struct tcp_flight_list *list, struct tcp_seg *seg)
 {
 	struct tcp_flight *flight = &seg->flight;
@@ -70,11 +78,12 @@ void flight_sent(struct tcp_pcb *pcb, struct tcp_seg *seg, bool again)
 {
 	struct tcp_sender *sender = &pcb->sender;
 	struct tcp_flight *flight = &seg->flight;
-	uint32_t now_us = sender_now_us();
+	uint32_t now_us = clock_now_us;
 
 	if (sender->under.first == NULL)
 		sender->first_sent_us = sender->delivered_us = now_us;
-	take_off(sender, seg);
+	if (flight->state != FLIGHT_NONE)
+		take_off(sender, seg);
 	flight->again = again;
 	flight->sent_us = now_us;
 	flight->serial = ++sender->serial;
@@ -83,7 +92,7 @@ void flight_sent(struct tcp_pcb *pcb, struct tcp_seg *seg, bool again)
 	flight->first_sent_us = sender->first_sent_us;
 	flight->app_limited = sender->app_limited != 0;
 	flight->state = FLIGHT_UNDER;
-	list_add_behind(&sender->under, seg, sender->under.last);
+	list_add_last(&sender->under, seg);
 	sender->pipe += TCP_TCPLEN(seg);
 }
 
@@ -120,6 +129,7 @@ void flight_all_lost(struct tcp_pcb *pcb, bool renege)
 static void note_delivered(struct tcp_pcb *pcb, const struct tcp_seg *seg)
 {
 	const struct tcp_flight *flight = &seg->flight;
+	uint32_t end = seg_end(seg);
 
 	if (!flight->again) {
 		if (!news.timed || is_later(news.first_us, flight->sent_us))
@@ -128,11 +138,14 @@ static void note_delivered(struct tcp_pcb *pcb, const struct tcp_seg *seg)
 			news.last_us = flight->sent_us;
 		news.timed = true;
 	}
-	if (!news.any || (int32_t)(flight->delivered - news.newest.delivered) >= 0)
+	if (!news.any || (int32_t)(flight->serial - news.newest.serial) > 0)
 		news.newest = *flight;
 	news.any = true;
 	news.delivered += TCP_TCPLEN(seg);
-	rack_delivered(&pcb->sender, seg, sender_now_us());
+	if (TCP_SEQ_GT(end, pcb->sender.fack))
+		pcb->sender.fack = end;
+	else if (!flight->again)
+		pcb->sender.reordering = true; /* RFC 8985, section 6.2, step 3 */
 }
 
 void tcp_sender_left(struct tcp_pcb *pcb, struct tcp_seg *seg, bool acked)
@@ -164,7 +177,7 @@ void flight_take_ack(struct tcp_pcb *pcb, struct ack *ack)
 {
 	struct tcp_sender *sender = &pcb->sender;
 
-	ack->now_us = sender_now_us();
+	ack->now_us = clock_now_us;
 	ack->delivered = news.delivered;
 	if (news.timed) {
 		/* A round trip within one turn of the loop is a short one, but not none. */
@@ -175,6 +188,7 @@ void flight_take_ack(struct tcp_pcb *pcb, struct ack *ack)
 		sender->delivered += news.delivered;
 		sender->delivered_us = ack->now_us;
 		sample_rate(sender, ack);
+		rack_delivered(sender, &news.newest, ack->now_us);
 		if (sender->app_limited != 0 &&
 		    (int32_t)(sender->delivered - sender->app_limited) > 0)
 			sender->app_limited = 0;

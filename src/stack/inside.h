@@ -87,6 +87,7 @@ void merge_flush(struct stack *stack);
 void clock_advance(uint64_t now_ns);
 /* As clock_advance() was told last. */
 uint64_t clock_now_ns(void);
+extern uint32_t clock_now_us; /* the same, modulo 2^32 */
 /* lwIP was given something to do: it wants its next tick soon. */
 void clock_touch(void);
 /* When the timers next have something to do; UINT64_MAX: nothing waits for time. */

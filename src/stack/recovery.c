@@ -35,21 +35,16 @@ static bool sent_after(uint32_t a, uint32_t b)
 	return (int32_t)(a - b) > 0;
 }
 
-void rack_delivered(struct tcp_sender *sender, const struct tcp_seg *seg, uint32_t now_us)
+void rack_delivered(struct tcp_sender *sender, const struct tcp_flight *newest, uint32_t now_us)
 {
-	const struct tcp_flight *flight = &seg->flight;
-	uint32_t end = seg_end(seg), rtt_us = now_us - flight->sent_us;
+	uint32_t rtt_us = now_us - newest->sent_us;
 
-	if (TCP_SEQ_GT(end, sender->fack))
-		sender->fack = end;
-	else if (!flight->again && TCP_SEQ_LT(end, sender->fack))
-		sender->reordering = true;
 	/* Faster than the path is: the answer to an earlier transmission. */
-	if (flight->again && rtt_us < sender->min_rtt_us)
+	if (newest->again && rtt_us < sender->min_rtt_us)
 		return;
 	sender->rack_rtt_us = rtt_us;
-	if (sent_after(flight->serial, sender->rack_serial))
-		sender->rack_serial = flight->serial;
+	if (sent_after(newest->serial, sender->rack_serial))
+		sender->rack_serial = newest->serial;
 }
 
 /* Section 6.2, step 4. */
@@ -69,7 +64,7 @@ static uint32_t patience_us(const struct tcp_pcb *pcb)
 static uint32_t detect_losses(struct tcp_pcb *pcb)
 {
 	struct tcp_sender *sender = &pcb->sender;
-	uint32_t now_us = sender_now_us(), lost = 0;
+	uint32_t now_us = clock_now_us, lost = 0;
 	uint32_t limit_us = sender->rack_rtt_us + patience_us(pcb);
 	struct tcp_seg *seg;
 
@@ -335,7 +330,7 @@ static uint32_t timeout_us(const struct tcp_pcb *pcb)
 static void set_timer(struct tcp_pcb *pcb, enum sender_timer timer, uint32_t wait_us)
 {
 	pcb->sender.timer = (uint8_t)timer;
-	pcb->sender.deadline_us = sender_now_us() + wait_us;
+	pcb->sender.deadline_us = clock_now_us + wait_us;
 	if (timer != TIMER_NONE)
 		sender_clock_set(pcb);
 }
@@ -394,12 +389,24 @@ static void late_is_lost(struct tcp_pcb *pcb)
 	tcp_output(pcb);
 }
 
+/* What was sent since has put the probe off. */
+static void probe_if_due(struct tcp_pcb *pcb)
+{
+	uint32_t due_us = pcb->sender.sent_us + probe_us(pcb);
+
+	if (is_later(due_us, clock_now_us)) {
+		set_timer(pcb, TIMER_PROBE, due_us - clock_now_us);
+		return;
+	}
+	probe(pcb);
+	recovery_arm(pcb, true);
+}
+
 void recovery_timer(struct tcp_pcb *pcb)
 {
 	switch (pcb->sender.timer) {
 	case TIMER_PROBE:
-		probe(pcb);
-		recovery_arm(pcb, true);
+		probe_if_due(pcb);
 		break;
 	case TIMER_REORDER:
 		late_is_lost(pcb);

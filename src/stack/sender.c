@@ -80,7 +80,7 @@ static void restart_after_idle(struct tcp_pcb *pcb)
 {
 	struct tcp_sender *sender = &pcb->sender;
 	uint32_t start = LWIP_TCP_CALC_INITIAL_CWND(pcb->mss);
-	uint32_t idle_us = sender_now_us() - sender->sent_us;
+	uint32_t idle_us = clock_now_us - sender->sent_us;
 
 	if (sender->under.first != NULL || sender->lost.first != NULL || sender->srtt_us == 0 ||
 	    sender_congestion()->own_window)
@@ -95,7 +95,7 @@ void tcp_sender_sent(struct tcp_pcb *pcb, struct tcp_seg *seg)
 
 	restart_after_idle(pcb);
 	flight_sent(pcb, seg, TCP_SEQ_LT(seg_seq(seg), pcb->snd_nxt));
-	sender->sent_us = sender_now_us();
+	sender->sent_us = clock_now_us;
 	if (sender->state == SENDER_RECOVERY)
 		sender->prr_out += TCP_TCPLEN(seg);
 	if (sender->pipe > sender->round_pipe)
@@ -104,7 +104,9 @@ void tcp_sender_sent(struct tcp_pcb *pcb, struct tcp_seg *seg)
 	if (pcb->unsent == NULL &&
 	    sender->pipe < pcb->cwnd) /* what is measured now is its own rate */
 		sender->app_limited = (sender->delivered + sender->pipe) | 1;
-	if (sender->timer == TIMER_NONE || sender->timer == TIMER_PROBE)
+	/* A probe waits for less when more than one is under way, see probe_us(). */
+	if (sender->timer == TIMER_NONE ||
+	    (sender->timer == TIMER_PROBE && sender->under.first->flight.next == seg))
 		recovery_arm(pcb, true);
 }
 
@@ -124,7 +126,7 @@ int sender_send_again(struct tcp_pcb *pcb, struct tcp_seg *seg)
 	if (err != ERR_OK)
 		return err;
 	flight_sent(pcb, seg, true);
-	sender->sent_us = sender_now_us();
+	sender->sent_us = clock_now_us;
 	sender->undo_bytes += (int32_t)TCP_TCPLEN(seg);
 	if (sender->state == SENDER_RECOVERY)
 		sender->prr_out += TCP_TCPLEN(seg);

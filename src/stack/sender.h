@@ -81,11 +81,6 @@ static inline uint32_t sender_pipe(const struct tcp_pcb *pcb)
 int sender_send_again(struct tcp_pcb *pcb, struct tcp_seg *seg);
 
 /* Microseconds, modulo 2^32: compared by their difference. */
-static inline uint32_t sender_now_us(void)
-{
-	return (uint32_t)(clock_now_ns() / NS_PER_US);
-}
-
 static inline bool is_later(uint32_t a_us, uint32_t b_us)
 {
 	return (int32_t)(a_us - b_us) > 0;
@@ -104,8 +99,8 @@ void flight_take_ack(struct tcp_pcb *pcb, struct ack *ack);
 
 /* --- recovery.c: what is lost, and what follows from it -------------------------------------- */
 
-/* Called for each segment that is delivered, `again`: sent more than once. */
-void rack_delivered(struct tcp_sender *sender, const struct tcp_seg *seg, uint32_t now_us);
+/* The newest of the segments that an ACK is for was sent like this. */
+void rack_delivered(struct tcp_sender *sender, const struct tcp_flight *newest, uint32_t now_us);
 void recovery_acked(struct tcp_pcb *pcb, struct ack *ack, bool duplicate);
 void recovery_timer(struct tcp_pcb *pcb);
 /* The timer that has to run now. `progress`: it starts anew. */
