@@ -68,6 +68,7 @@ UTIL     := $(sort $(wildcard tests/util/*.c))
 HELPERS  := $(sort $(wildcard tests/e2e/*.c))
 
 PROGRAM  := $(B)/wg-tinyproxy
+IMPAIR   := $(B)/bench/impair
 HELPER_BIN := $(HELPERS:tests/e2e/%.c=$(B)/e2e/%)
 
 .PHONY: all help deps deps-test deps-dev deps-arm64 deps-k8s test unit asan e2e demo install uninstall bench check format clean image image-arm64 arm64
@@ -188,11 +189,12 @@ unit: $(TEST_release)
 asan: $(TEST_asan)
 	@tests/run asan $(TEST_asan)
 
-e2e: $(PROGRAM) $(HELPER_BIN) $(B)/bench/load
+e2e: $(PROGRAM) $(HELPER_BIN) $(B)/bench/load $(IMPAIR)
 	@tests/run e2e $(E2E)
 
 test: deps-test
-	@$(MAKE) --no-print-directory all $(TEST_release) $(TEST_asan) $(HELPER_BIN) $(B)/bench/load
+	@$(MAKE) --no-print-directory all $(TEST_release) $(TEST_asan) $(HELPER_BIN) \
+		$(B)/bench/load $(IMPAIR)
 	@tests/run all $(TEST_release) -- $(TEST_asan)
 
 demo:
@@ -264,6 +266,13 @@ $(B)/bench/load: $(wildcard bench/load/*.[ch]) tests/e2e/listen.h include/base/t
 	@mkdir -p $(@D)
 	$(say) CC bench/load
 	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -O2 -g $(WARN) -Iinclude -Itests/e2e $(filter %.c,$^) -o $@
+
+# A relay that is a bad network; its path is that of the simulations.
+$(IMPAIR): $(wildcard bench/impair*.[ch] tests/util/path.[ch]) tests/e2e/listen.h include/base/time.h Makefile
+	@mkdir -p $(@D)
+	$(say) CC bench/impair
+	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -O2 -g $(WARN) -Iinclude -Itests/e2e -Itests/util \
+		$(filter %.c,$^) -o $@
 
 bench: $(PROGRAM) $(HELPER_BIN) $(BENCH_BIN)
 	@E2E_BUILD=$(B) bench/run
