@@ -68,9 +68,10 @@ UTIL     := $(sort $(wildcard tests/util/*.c))
 HELPERS  := $(sort $(wildcard tests/e2e/*.c))
 
 PROGRAM  := $(B)/wg-tinyproxy
+IMPAIR   := $(B)/bench/impair
 HELPER_BIN := $(HELPERS:tests/e2e/%.c=$(B)/e2e/%)
 
-.PHONY: all help deps deps-test deps-dev deps-arm64 deps-k8s test unit asan e2e demo install uninstall bench check format clean image image-arm64 arm64
+.PHONY: all help deps deps-test deps-dev deps-arm64 deps-k8s test unit asan e2e demo install uninstall bench bench-loss check format clean image image-arm64 arm64
 all: $(PROGRAM)
 
 help:
@@ -81,6 +82,7 @@ help:
 	@echo 'make unit asan  unit and simulation tests alone: plain, under ASan+UBSan'
 	@echo 'make e2e        end-to-end tests alone (E2E="name name": only these)'
 	@echo 'make bench      measure: CPU per gigabyte, requests, memory (bench/README.md)'
+	@echo 'make bench-loss the same for distance and loss, beside Linux TCP; as root'
 	@echo 'make install    into PREFIX (/usr/local) under DESTDIR; make uninstall removes it'
 	@echo 'make image      a container image of it, wg-tinyproxy:$(VERSION), with buildah or docker'
 	@echo 'make image-arm64  the same for arm64, cross-built (make deps-arm64)'
@@ -188,11 +190,12 @@ unit: $(TEST_release)
 asan: $(TEST_asan)
 	@tests/run asan $(TEST_asan)
 
-e2e: $(PROGRAM) $(HELPER_BIN) $(B)/bench/load
+e2e: $(PROGRAM) $(HELPER_BIN) $(B)/bench/load $(IMPAIR)
 	@tests/run e2e $(E2E)
 
 test: deps-test
-	@$(MAKE) --no-print-directory all $(TEST_release) $(TEST_asan) $(HELPER_BIN) $(B)/bench/load
+	@$(MAKE) --no-print-directory all $(TEST_release) $(TEST_asan) $(HELPER_BIN) \
+		$(B)/bench/load $(IMPAIR)
 	@tests/run all $(TEST_release) -- $(TEST_asan)
 
 demo:
@@ -265,10 +268,22 @@ $(B)/bench/load: $(wildcard bench/load/*.[ch]) tests/e2e/listen.h include/base/t
 	$(say) CC bench/load
 	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -O2 -g $(WARN) -Iinclude -Itests/e2e $(filter %.c,$^) -o $@
 
+# A relay that is a bad network; its path is that of the simulations.
+$(IMPAIR): $(wildcard bench/impair*.[ch] tests/util/path.[ch]) tests/e2e/listen.h include/base/time.h Makefile
+	@mkdir -p $(@D)
+	$(say) CC bench/impair
+	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -O2 -g $(WARN) -Iinclude -Itests/e2e -Itests/util \
+		$(filter %.c,$^) -o $@
+
 bench: $(PROGRAM) $(HELPER_BIN) $(BENCH_BIN)
 	@E2E_BUILD=$(B) bench/run
 
-SHELL_FILES := $(wildcard tools/* bench/run bench/compare bench/*.bash tests/run tests/e2e/*.sh \
+# As root. LOSS=--full: all cells, over an hour.
+bench-loss: $(PROGRAM) $(HELPER_BIN) $(B)/bench/load $(IMPAIR)
+	@tools/deps bench-loss
+	@E2E_BUILD=$(B) bench/loss $(LOSS)
+
+SHELL_FILES := $(wildcard tools/* bench/run bench/loss bench/compare bench/*.bash tests/run tests/e2e/*.sh \
 	       tests/e2e/*.bash third_party/lwip/fetch .ci/run)
 FORMATTED   := $(wildcard src/*/*.[ch] include/*.h include/*/*.h tests/*/*.[ch] bench/*.[ch] \
 	       bench/*/*.[ch] third_party/lwip/port/*.[ch] third_party/lwip/port/*/*.h)

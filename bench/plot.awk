@@ -1,24 +1,19 @@
 # SPDX-License-Identifier: MIT
-# SVG plots of a result file of bench/run; bench/samples.awk comes first.
+# SVG plots of a result file of bench/run; bench/samples.awk and bench/svg.awk come first.
 #
-#	awk -v name=build/bench/run-DATE -f bench/samples.awk -f bench/plot.awk FILE
+#	awk -v name=build/bench/run-DATE -f bench/samples.awk -f bench/svg.awk -f bench/plot.awk FILE
 #
 # writes NAME-cpu.svg, NAME-requests.svg, NAME-latency.svg and NAME-memory.svg: grids of panels,
 # three in a row, each with one line per program. A panel without samples is not drawn.
 
 BEGIN {
 	COLUMNS = 3
-	PAGE_W = 1080
-	MARGIN = 28
 	PANEL_W = (PAGE_W - 2 * MARGIN) / COLUMNS
 	NAME_W = 150	# the programs' names, left of the bars
 	VALUE_W = 58	# the numbers, right of them
 	BAR_W = PANEL_W - NAME_W - VALUE_W
 	LINE_H = 22
 	BAR_H = 13
-	HEAD_H = 92
-	INK = "#1c2128"
-	FAINT = "#6e7781"
 	dark["this"] = "#0b5fbf"
 	light["this"] = "#8fbdf0"
 	dark["baseline"] = "#1a7f64"
@@ -28,51 +23,7 @@ BEGIN {
 	LIMIT = "#c0392b"
 }
 
-# --- the page -----------------------------------------------------------------------------------
-
-function text(x, y, what, style)
-{
-	body = body sprintf("<text x=\"%.1f\" y=\"%.1f\" %s>%s</text>\n", x, y, style, what)
-}
-
-function rect(x, y, w, h, fill)
-{
-	body = body sprintf("<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"%s\"/>\n",
-		x, y, w, h, fill)
-}
-
-function line(x1, y1, x2, y2, style)
-{
-	body = body sprintf("<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" %s/>\n", x1, y1, x2,
-		y2, style)
-}
-
-function dot(x, y, r, fill)
-{
-	body = body sprintf("<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\" fill=\"%s\"/>\n", x, y, r, fill)
-}
-
-function begin_page(title, legend)
-{
-	body = ""
-	page_y = HEAD_H
-	row_h = panel_column = 0
-	text(MARGIN, 36, title, "font-size=\"20\" font-weight=\"600\"")
-	text(MARGIN, 58, legend, "fill=\"" FAINT "\"")
-	text(MARGIN, 76, value(header[""], "date") ", commit " value(header[""], "commit") ", " \
-		value(header[""], "cores") " x " value(header[""], "cpu") ", Linux " \
-		value(header[""], "kernel"), "fill=\"" FAINT "\"")
-}
-
-function end_page(file)
-{
-	end_row()
-	printf "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" " \
-		"font-family=\"Helvetica, Arial, sans-serif\" font-size=\"12\" fill=\"%s\">\n" \
-		"<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n%s</svg>\n", PAGE_W, page_y + 8,
-		INK, body >file
-	close(file)
-}
+# --- panels in rows -----------------------------------------------------------------------------
 
 function end_row()
 {
@@ -313,6 +264,7 @@ function cpu_page(i)
 			end_row()
 		bulk_row(roles[i], "down")
 	}
+	end_row()
 	end_page(name "-cpu.svg")
 }
 
@@ -328,6 +280,7 @@ function requests_page(i, role)
 		bars("keep-alive, 64 connections", role "|http|64|", figures_of("cpu_us_per_request", role), 1)
 		bars("a connection each", role "|connect|8|", figures_of("cpu_us_per_connection", role), 1)
 	}
+	end_row()
 	end_page(name "-requests.svg")
 }
 
@@ -344,6 +297,7 @@ function latency_page(i, role)
 		latency_panel("keep-alive, 64 connections", role "|http|64|")
 		latency_panel("a connection each, 8 at a time", role "|connect|8|")
 	}
+	end_row()
 	end_page(name "-latency.svg")
 }
 
@@ -368,6 +322,7 @@ function memory_page(i, role, ends)
 		bars("10,000 idle connections, KiB each", role "|idle|10000|",
 			figures_of("rss_bytes_per_conn", role), 1024)
 	}
+	end_row()
 	end_page(name "-memory.svg")
 }
 

@@ -138,16 +138,22 @@ launch_onetun() { # END WHERE VARIABLE=VALUE...
 		--source-peer-ip "$WG_ADDRESS" --keep-alive 25 --max-transmission-unit 1420
 }
 
-# As Debian configures them, but for the timeouts, which haproxy wants to be given.
-launch_haproxy() { # END WHERE VARIABLE=VALUE...
-	local device=px$BASHPID at "${@:3}"
-	members[$1]="$1-tunnel $1-haproxy"
-	start "$1-tunnel" "${at_proxy[@]}" env LOG_LEVEL=error wireguard-go -f "$device"
+# A TUN device with our address, where our program would be.
+launch_device() { # NAME VARIABLE=VALUE...
+	local device=px$BASHPID "${@:2}"
+	start "$1" "${at_proxy[@]}" env LOG_LEVEL=error wireguard-go -f "$device"
 	wait_for 5 "wireguard-go" test -S "/var/run/wireguard/$device.sock"
 	wg set "$device" private-key "$CASE/us.key" peer "$WG_PUBLIC_KEY" \
 		endpoint "$WG_ENDPOINT" allowed-ips "$WG_ALLOWED_IP" persistent-keepalive 25
 	add_address "$proxy_ns" "$WG_ADDRESS/24" "$device"
 	ip -n "$proxy_ns" link set "$device" mtu 1420 up
+}
+
+# As Debian configures them, but for the timeouts, which haproxy wants to be given.
+launch_haproxy() { # END WHERE VARIABLE=VALUE...
+	local at "${@:3}"
+	members[$1]="$1-tunnel $1-haproxy"
+	launch_device "$1-tunnel" "${@:3}"
 	at=$WG_ADDRESS
 	[[ $PROXY_MODE == egress ]] || at=127.0.0.1
 	printf '%s\n' defaults '	mode tcp' '	timeout connect 5s' '	timeout client 1h' \

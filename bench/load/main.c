@@ -2,6 +2,7 @@
 #include "listen.h"
 #include "load.h"
 #include "message.h"
+#include "stream.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -10,11 +11,15 @@
  *	load serve ADDRESS PORT			the server; prints "ready PORT"
  *	load run   ADDRESS PORT [NAME=NUMBER...]	a load, and what it took
  *	load first ADDRESS PORT TIMEOUT_MS	the time of day, in us, of the first answer
+ *	load streams ADDRESS PORT CONTROL	the server of streams; prints "ready PORT"
+ *	load stream ADDRESS PORT CONTROL up|down BYTES MS	one of them, limited in both
  *	load cpu   PID...			CPU time of each process in ns, one a line
  */
 static int usage(void)
 {
 	fputs("usage: load serve|run|first ADDRESS PORT [NAME=NUMBER...|TIMEOUT_MS]\n"
+	      "       load streams ADDRESS PORT CONTROL\n"
+	      "       load stream ADDRESS PORT CONTROL up|down BYTES MS\n"
 	      "       load cpu PID...\n",
 	      stderr);
 	return 2;
@@ -87,6 +92,16 @@ static int print_cpu(char **pids)
 	return 0;
 }
 
+static int stream(const struct addrinfo *to, char **words)
+{
+	struct stream stream = {.control = words[0],
+				.up = strcmp(words[1], "up") == 0,
+				.bytes = strtoull(words[2], NULL, 10),
+				.limit_ms = strtoull(words[3], NULL, 10)};
+
+	return run_stream(to, &stream);
+}
+
 int main(int argc, char **argv)
 {
 	struct addrinfo *address;
@@ -103,5 +118,9 @@ int main(int argc, char **argv)
 		return run(address, argv + 4);
 	if (strcmp(argv[1], "first") == 0 && argc == 5)
 		return run_first(address, strtoull(argv[4], NULL, 10));
+	if (strcmp(argv[1], "streams") == 0 && argc == 5)
+		serve_streams(address, argv[4]);
+	if (strcmp(argv[1], "stream") == 0 && argc == 8)
+		return stream(address, argv + 4);
 	return usage();
 }

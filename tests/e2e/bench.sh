@@ -115,4 +115,31 @@ case_run() {
 	done
 }
 
+case_streams() {
+	[[ -x $load ]] || skip "$load is not built"
+	start server "$load" streams 127.0.0.1 0 reno
+	wait_for 5 "the server" logged server '^ready '
+	at=(127.0.0.1 "$(sed -n 's/^ready //p' "$CASE/server.log")" reno)
+	for way in up down; do
+		"$load" stream "${at[@]}" $way 1000000 5000 | grep -q '^bytes=1000000 .* whole=1$' ||
+			die "$way"
+		"$load" stream "${at[@]}" $way 1000000000000 50 | grep -q ' whole=0$' ||
+			die "$way, limited in time"
+	done
+}
+
+case_loss() {
+	local name
+	[[ $(id -u) == 0 && -x $BUILD/bench/impair ]] || skip "needs root, and $BUILD/bench/impair"
+	mkdir -p "$CASE/build/bench"
+	for name in wg-tinyproxy e2e bench/load bench/impair; do
+		ln -s "$(realpath "$BUILD/$name")" "$CASE/build/$name"
+	done
+	E2E_BUILD=$CASE/build LOSS_PROGRAMS="this linux-cubic" RUNS=2 LOSS_MS=200 LOSS_CELLS="5:0.1" \
+		bench/loss >"$CASE/said" || die "failed: $(tail -n 3 "$CASE/said")"
+	[[ $(grep -cE '^ +5  0.1 +[0-9.]+ ' "$CASE/said") == 6 ]] || die "$(cat "$CASE/said")"
+	! grep '^LEFT OUT' "$CASE/said" || die "something was left out"
+	grep -q '^</svg>' "$CASE"/build/bench/loss-*.svg || die "no plot"
+}
+
 run_cases "$@"

@@ -11,7 +11,7 @@ here=() # no prefix: the namespace that the script runs in
 inner_egress=10.88.0.1 inner_ingress=10.88.0.2
 
 pair_prepare() {
-	local udp_egress udp_ingress name
+	local udp_ingress name # $udp_egress is for scripts that put something in between
 	for name in egress ingress psk; do make_key "$name"; done
 	udp_egress=$(free_port) udp_ingress=$(free_port)
 	dial=(127.0.0.1 "$(free_port)") target=(127.0.0.1 "$(free_port)")

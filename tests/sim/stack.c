@@ -2,6 +2,8 @@
 /* The stack against itself: two stacks, a seeded wire, virtual time. */
 #include "stack_pair.h"
 
+#include "base/time.h"
+
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -213,6 +215,58 @@ Test(stack, transfer_over_a_bad_wire)
 {
 	for (uint64_t seed = 3; seed < 7; seed++)
 		transfer(seed, seed % 2 ? ADDR_V4 : ADDR_V6, 5, 20);
+}
+
+/* Three megabytes over a path of 100 Mbit/s; the time that it took. */
+static uint64_t transfer_on_path(uint64_t seed, const struct path_config *path)
+{
+	static struct stack_pair pair;
+	struct end client = {.to_send = 3000000, .pattern_in = 7, .shut_when_sent = true};
+	uint64_t begin_ns, consumed[2] = {0};
+
+	start(&pair, seed);
+	pair_set_path(&pair, 0, path);
+	pair_set_path(&pair, 1, path);
+	dial(&pair, &client, ADDR_V4);
+	begin_ns = pair.now_ns;
+	while (!accepted_ends.end[0].fin && pair.now_ns < begin_ns + 60 * NS_PER_S) {
+		pump(&client, &consumed[0]);
+		pump(&accepted_ends.end[0], &consumed[1]);
+		if (!pair_step(&pair))
+			pair_sleep(&pair, NS_PER_S);
+	}
+	cr_assert_eq(accepted_ends.end[0].received, client.to_send);
+	begin_ns = pair.now_ns - begin_ns;
+	finish(&pair);
+	return begin_ns;
+}
+
+/* The path's rate and delay are what it takes, and not much more: slow start costs a few RTTs. */
+Test(stack, transfer_on_a_path)
+{
+	static const struct path_config path = {
+		.rate_bps = 100 * 1000000, .queue_bytes = 250000, .delay_ns = 10 * NS_PER_MS};
+	uint64_t took_ns = transfer_on_path(20, &path);
+
+	cr_assert_geq(took_ns, 240 * NS_PER_MS + 2 * path.delay_ns);
+	cr_assert_leq(took_ns, 600 * NS_PER_MS, "%lu us", took_ns / NS_PER_US);
+}
+
+Test(stack, transfer_on_a_bad_path)
+{
+	static const struct path_config path = {.rate_bps = 100 * 1000000,
+						.queue_bytes = 100000,
+						.loss_ppm = 10000,
+						.burst_ppm = 1000,
+						.burst_end_ppm = 200000,
+						.duplicate_ppm = 10000,
+						.reorder_ppm = 10000,
+						.reorder_ns = 3 * NS_PER_MS,
+						.delay_ns = 5 * NS_PER_MS,
+						.jitter_ns = 2 * NS_PER_MS};
+
+	for (uint64_t seed = 21; seed < 24; seed++)
+		transfer_on_path(seed, &path);
 }
 
 static void settle(struct stack_pair *pair)

@@ -99,6 +99,9 @@ void pair_fini(struct stack_pair *pair)
 		stack_free(pair->side[i].stack);
 		for (size_t k = 0; k < pair->side[i].queue_len; k++)
 			free(pair->side[i].queue[k].data);
+		for (size_t k = pair->side[i].flights_first; k < pair->side[i].flights_end; k++)
+			free(pair->side[i].flights[k].packet.data);
+		free(pair->side[i].flights);
 	}
 }
 
@@ -137,6 +140,86 @@ static bool chance(struct stack_pair *pair, uint32_t permille)
 	return pair_random(&pair->seed) % 1000 < permille;
 }
 
+void pair_set_path(struct stack_pair *pair, int from, const struct path_config *config)
+{
+	struct stack_side *side = &pair->side[from];
+
+	path_init(&side->path, config, pair_random(&pair->seed));
+	side->has_path = true;
+}
+
+/* Room for one more at the end: what has arrived at the front makes it, or a larger array. */
+static void flights_reserve(struct stack_side *side)
+{
+	size_t count = side->flights_end - side->flights_first;
+
+	if (side->flights_end < side->flights_room)
+		return;
+	if (count >= side->flights_room / 2) {
+		side->flights_room = 2 * side->flights_room + 64;
+		side->flights = realloc(side->flights,
+					side->flights_room * sizeof(side->flights[0]));
+		CHECK(side->flights != NULL);
+	}
+	memmove(side->flights, side->flights + side->flights_first,
+		count * sizeof(side->flights[0]));
+	side->flights_first = 0;
+	side->flights_end = count;
+}
+
+/* By time, and in the order of sending where that is equal. */
+static void fly(struct stack_side *side, struct wire_packet packet, uint64_t at_ns)
+{
+	size_t i;
+
+	flights_reserve(side);
+	for (i = side->flights_end++; i > side->flights_first; i--) {
+		if (side->flights[i - 1].at_ns <= at_ns)
+			break;
+		side->flights[i] = side->flights[i - 1];
+	}
+	side->flights[i] = (struct wire_flight){packet, at_ns};
+}
+
+static struct wire_packet packet_copy(struct wire_packet packet)
+{
+	struct wire_packet copy = {malloc(packet.len), packet.len};
+
+	memcpy(copy.data, packet.data, packet.len);
+	return copy;
+}
+
+static void set_out(struct stack_pair *pair, struct stack_side *side)
+{
+	for (size_t i = 0; i < side->queue_len; i++) {
+		struct wire_packet packet = side->queue[i];
+		struct path_fate fate = path_send(&side->path, pair->now_ns, packet.len);
+
+		if (fate.copies == 2)
+			fly(side, packet_copy(packet), fate.at_ns);
+		if (fate.copies == 0)
+			free(packet.data);
+		else
+			fly(side, packet, fate.at_ns);
+	}
+	side->queue_len = 0;
+}
+
+static bool carry_on_path(struct stack_pair *pair, int from)
+{
+	struct stack_side *side = &pair->side[from];
+	struct dgram dgrams[WIRE_MAX];
+	bool moved = side->queue_len > 0;
+	size_t arrived = 0;
+
+	set_out(pair, side);
+	while (side->flights_first < side->flights_end && arrived < WIRE_MAX &&
+	       side->flights[side->flights_first].at_ns <= pair->now_ns)
+		dgrams[arrived++] = arrive(pair, side->flights[side->flights_first++].packet);
+	deliver(pair, 1 - from, dgrams, arrived);
+	return moved || arrived > 0;
+}
+
 bool pair_carry(struct stack_pair *pair, int from)
 {
 	struct stack_side *side = &pair->side[from];
@@ -144,6 +227,8 @@ bool pair_carry(struct stack_pair *pair, int from)
 	struct dgram dgrams[WIRE_MAX];
 	size_t count = side->queue_len, arrived = 0;
 
+	if (side->has_path)
+		return carry_on_path(pair, from);
 	memcpy(queue, side->queue, count * sizeof(queue[0]));
 	side->queue_len = 0;
 	for (size_t i = 0; i < count; i++) {
@@ -180,8 +265,14 @@ void pair_sleep(struct stack_pair *pair, uint64_t step_ns)
 	uint64_t next = pair->now_ns + step_ns;
 
 	for (int i = 0; i < 2; i++) {
-		uint64_t deadline = stack_deadline(pair->side[i].stack);
+		const struct stack_side *side = &pair->side[i];
+		uint64_t deadline = stack_deadline(side->stack);
 
+		if (deadline < next)
+			next = deadline;
+		if (side->flights_first == side->flights_end)
+			continue;
+		deadline = side->flights[side->flights_first].at_ns + pair->batch_ns;
 		if (deadline < next)
 			next = deadline;
 	}
