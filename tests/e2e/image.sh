@@ -141,7 +141,7 @@ case_admitted_is_on_io_uring() {
 }
 
 # What is run again, with the program from the image, on either profile. E2E_IMAGE_SUITES: other ones.
-read -ra again <<<"${E2E_IMAGE_SUITES-pair peer_egress peer_ingress resilience health}"
+read -ra again <<<"${E2E_IMAGE_SUITES-pair peer_egress peer_ingress resilience health names metrics}"
 
 all_in_image() {
 	local name
