@@ -33,6 +33,9 @@ struct aead_job {
  */
 const char *aead_init(const char *prefer);
 
+/* The name of the engine that runs. */
+const char *aead_in_use(void);
+
 /* The names that aead_init() accepts on this build, NULL at the end. */
 const char *aead_engine_name(size_t index);
 

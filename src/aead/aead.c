@@ -70,6 +70,11 @@ const char *aead_init(const char *prefer)
 	return NULL;
 }
 
+const char *aead_in_use(void)
+{
+	return in_use->name;
+}
+
 const char *aead_engine_name(size_t index)
 {
 	return index < ENGINES ? engines[index]->name : NULL;

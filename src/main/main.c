@@ -107,8 +107,9 @@ static bool judge_peer(const struct config *config)
 	return wrong == NULL;
 }
 
-/* Which engines there are is a matter of the build and the CPU. No name: too long, and told. */
-static bool judge_engine(const struct config *config)
+/* Which engines there are is a matter of the build and the CPU: the one that is asked for runs from
+ * here on. No name: too long, and told. */
+static bool choose_engine(const struct config *config)
 {
 	char names[128] = "auto";
 	size_t len = strlen(names);
@@ -135,7 +136,7 @@ static bool read_config(struct config *config)
 	for (size_t i = 0; i < errors.count && i < CONFIG_ERRORS_MAX; i++)
 		log_error("%s", errors.line[i]);
 	ok = judge_peer(config) && ok;
-	return judge_engine(config) && ok;
+	return choose_engine(config) && ok;
 }
 
 static int print_summary(struct config *config)

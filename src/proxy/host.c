@@ -17,6 +17,7 @@
 enum {
 	LISTEN_BACKLOG = 4096, /* the kernel takes what net.core.somaxconn allows */
 	ACCEPT_PAUSE_MS = 100, /* after -EMFILE and its kind */
+	ACCEPT_WARN_S = 60,
 };
 
 /* --- names ------------------------------------------------------------------------------------- */
@@ -126,6 +127,18 @@ int host_watch(struct proxy *proxy)
 
 /* --- the ingress listener ----------------------------------------------------------------- */
 
+/* Descriptors come back one by one, and each is accepted with: said at times, not each time. */
+static void accept_later(struct proxy *proxy, int error)
+{
+	uint64_t now_ns = io_now();
+
+	if (now_ns >= proxy->accept_warn_ns) {
+		log_warn("accepting connections failed: %s; trying on", strerror(-error));
+		proxy->accept_warn_ns = now_ns + ACCEPT_WARN_S * NS_PER_S;
+	}
+	proxy->accept_again_ns = now_ns + ACCEPT_PAUSE_MS * NS_PER_MS;
+}
+
 static void accepted(struct io_op *op, int result)
 {
 	struct proxy *proxy = list_entry(op, struct proxy, accept);
@@ -134,14 +147,9 @@ static void accepted(struct io_op *op, int result)
 		io_reset(&proxy->io, result);
 	else if (result >= 0)
 		relay_adopt(proxy->relay, result, NULL, NULL);
-	if (result >= 0)
-		proxy->accept_failing = false;
 	if (op->more || proxy->state >= PROXY_PARTING)
 		return;
-	if (!proxy->accept_failing)
-		log_warn("accepting connections failed: %s; trying on", strerror(-result));
-	proxy->accept_failing = true;
-	proxy->accept_again_ns = io_now() + ACCEPT_PAUSE_MS * NS_PER_MS;
+	accept_later(proxy, result);
 }
 
 void host_accept_again(struct proxy *proxy)
@@ -182,8 +190,6 @@ int host_listen(struct proxy *proxy)
 
 /* --- signals ------------------------------------------------------------------------------ */
 
-static void poll_signals(struct proxy *proxy);
-
 static void signalled(struct io_op *op, int result)
 {
 	struct proxy *proxy = list_entry(op, struct proxy, signal_poll);
@@ -192,10 +198,10 @@ static void signalled(struct io_op *op, int result)
 	while (result > 0 && read(proxy->signal_fd, &info, sizeof(info)) == sizeof(info))
 		proxy_stop(proxy);
 	if (result != -ECANCELED)
-		poll_signals(proxy);
+		host_await_signals(proxy);
 }
 
-static void poll_signals(struct proxy *proxy)
+void host_await_signals(struct proxy *proxy)
 {
 	proxy->signal_poll.kind = IO_POLL;
 	proxy->signal_poll.fd = proxy->signal_fd;
@@ -204,7 +210,7 @@ static void poll_signals(struct proxy *proxy)
 	io_submit(&proxy->io, &proxy->signal_poll);
 }
 
-int host_catch_signals(struct proxy *proxy)
+int host_block_signals(struct proxy *proxy)
 {
 	sigset_t set;
 
@@ -213,8 +219,5 @@ int host_catch_signals(struct proxy *proxy)
 	sigaddset(&set, SIGINT);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	proxy->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-	if (proxy->signal_fd < 0)
-		return -errno;
-	poll_signals(proxy);
-	return 0;
+	return proxy->signal_fd < 0 ? -errno : 0;
 }

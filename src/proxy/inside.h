@@ -74,7 +74,7 @@ struct proxy {
 	struct io_op accept;
 	int listen_fd; /* ingress; -1 otherwise */
 	uint64_t accept_again_ns;
-	bool accept_failing; /* said in the log, until one is accepted */
+	uint64_t accept_warn_ns; /* until then the log says nothing of failures */
 	struct probe probes[HEALTH_PROBERS_MAX];
 	char target_text[CONFIG_HOST_MAX + 8];
 	int notify_fd; /* -1: no service manager asks */
@@ -102,7 +102,9 @@ int host_watch(struct proxy *proxy);
 void host_next_endpoint(struct proxy *proxy);
 int host_listen(struct proxy *proxy);
 void host_accept_again(struct proxy *proxy);
-int host_catch_signals(struct proxy *proxy);
+/* The first step of the start, so that none is lost: from here on they wait to be read. */
+int host_block_signals(struct proxy *proxy);
+void host_await_signals(struct proxy *proxy);
 
 /* --- probe.c ----------------------------------------------------------------------------------- */
 struct health_ops probe_ops(struct proxy *proxy);

@@ -46,17 +46,32 @@ static int fail(const char *what, int error)
 
 /* --- start -------------------------------------------------------------------------------- */
 
-static void raise_file_limit(uint32_t connections)
+/* Connections that so many open files are enough for. */
+static rlim_t connections_of(rlim_t files)
+{
+	return files > 2 * FILES_BESIDE ? files - FILES_BESIDE : files / 2;
+}
+
+/*
+ * Connections must not take the last descriptor: whoever asks whether we are well needs one, and
+ * takes a refusal for a proxy that has to be restarted.
+ */
+static void fit_into_file_limit(struct config *config)
 {
 	struct rlimit limit;
+	rlim_t most;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return;
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
-	if (limit.rlim_cur < (rlim_t)connections + FILES_BESIDE)
-		log_warn("the limit of %llu open files is less than MAX_CONNECTIONS %u needs",
-			 (unsigned long long)limit.rlim_cur, connections);
+	most = connections_of(limit.rlim_cur);
+	if (most >= config->connections_max)
+		return;
+	log_warn("with a limit of %llu open files MAX_CONNECTIONS is %llu and not %u",
+		 (unsigned long long)limit.rlim_cur, (unsigned long long)most,
+		 config->connections_max);
+	config->connections_max = (uint32_t)most;
 }
 
 static int start_wg(struct proxy *proxy)
@@ -136,12 +151,6 @@ static int start_health(struct proxy *proxy)
 	return health_open(&proxy->health, &proxy->io, proxy->config->health_port, &ops);
 }
 
-static int start_aead(struct proxy *proxy)
-{
-	proxy->aead_engine = aead_init(proxy->config->aead_engine);
-	return proxy->aead_engine == NULL ? -EINVAL : 0;
-}
-
 static const char *why_no_uring(int error)
 {
 	switch (error) {
@@ -179,7 +188,7 @@ static int open_loop(struct proxy *proxy)
 static int start_loop(struct proxy *proxy)
 {
 	memory_setup(proxy);
-	raise_file_limit(proxy->config->connections_max);
+	fit_into_file_limit(proxy->config);
 	return open_loop(proxy);
 }
 
@@ -220,7 +229,7 @@ static int start(struct proxy *proxy)
 		int (*run)(struct proxy *proxy);
 		const char *failure;
 	} steps[] = {
-		{start_aead, "AEAD_ENGINE names no engine that works here"},
+		{host_block_signals, "cannot catch signals"},
 		{start_loop, "cannot start the event loop (IO_BACKEND)"},
 		{start_udp, "cannot open the WireGuard socket (WG_LISTEN_PORT)"},
 		{start_wg, "these WireGuard keys cannot work"},
@@ -228,7 +237,6 @@ static int start(struct proxy *proxy)
 		{host_watch, "cannot set up name resolution"},
 		{start_listener, "cannot listen on LOCAL_PORT"},
 		{start_health, "cannot listen on HEALTH_PORT"},
-		{host_catch_signals, "cannot catch signals"},
 		{start_sandbox, "cannot enter the sandbox"},
 	};
 	int error = 0;
@@ -342,6 +350,7 @@ int proxy_run(struct config *config)
 	proxy->budget.limit = (size_t)config->memory_limit;
 	proxy->now_ns = io_now();
 	proxy->started_s = (uint64_t)time(NULL);
+	proxy->aead_engine = aead_in_use();
 	proxy->listen_fd = -1;
 	proxy->notify_fd = notify_open();
 	proxy->accept_again_ns = UINT64_MAX;
@@ -351,6 +360,7 @@ int proxy_run(struct config *config)
 		 config->target.name, config->target.addr.port);
 	error = start(proxy);
 	if (error == 0) {
+		host_await_signals(proxy);
 		report_start(proxy);
 		error = run(proxy);
 	}

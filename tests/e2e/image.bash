@@ -14,10 +14,14 @@ container=(podman --runtime runc run --rm --log-driver none --read-only
 # In place of lib.bash's. podman passes signals, output and exit status on.
 proxy() { # NAME PREFIX-ARRAY VARIABLE=VALUE...
 	local -n where=$2
-	local name=$1 variable network=host given=()
+	local name=$1 variable network=host resolv_conf given=()
 	for variable in LOG_LEVEL="${E2E_LOG_LEVEL:-info}" "${@:3}"; do given+=(--env "$variable"); done
 	# The prefix of a network namespace: ip netns exec NAME.
-	[[ ${where[*]} != "ip netns exec "* ]] || network=ns:/run/netns/${where[3]}
+	if [[ ${where[*]} == "ip netns exec "* ]]; then
+		network=ns:/run/netns/${where[3]}
+		resolv_conf=/etc/netns/${where[3]}/resolv.conf
+		[[ ! -e $resolv_conf ]] || given+=(--volume "$resolv_conf:/etc/resolv.conf:ro")
+	fi
 	rm -f "$CASE/$name.pid"
 	start "$name" "${container[@]}" --network "$network" --pidfile "$CASE/$name.pid" "${given[@]}" "$E2E_IMAGE"
 }

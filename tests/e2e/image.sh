@@ -140,28 +140,32 @@ case_admitted_is_on_io_uring() {
 	confined_on uring
 }
 
-# End-to-end tests again, with the program from the image. E2E_IMAGE_SUITES: other ones.
-all_in_image() { # NAME...
-	local name suites=("$@")
-	[[ -z ${E2E_IMAGE_SUITES-} ]] || read -ra suites <<<"$E2E_IMAGE_SUITES"
-	for name in "${suites[@]}"; do
+# What is run again, with the program from the image, on either profile. E2E_IMAGE_SUITES: other ones.
+read -ra again <<<"${E2E_IMAGE_SUITES-pair peer_egress peer_ingress resilience health names metrics}"
+
+all_in_image() {
+	local name
+	for name in "${again[@]}"; do
 		env -u E2E_BACKEND E2E_IMAGE="$image" E2E_PAIR_BYTES=$((64 * MIB)) \
-			E2E_BULK_BYTES=$((128 * MIB)) E2E_LONG=0 bash "tests/e2e/$name.sh"
+			E2E_BULK_BYTES=$((128 * MIB)) E2E_LONG=0 bash "tests/e2e/$name.sh" ||
+			echo "FAIL $SUITE.$name: exit status $?"
 	done
 }
 
+# Most of it is waiting: both profiles at a time.
 suites() {
 	if [[ -n $why ]]; then
 		echo "SKIP $SUITE.end_to_end: $why"
 		return
 	fi
-	all_in_image pair peer_egress
+	all_in_image >"$WORK/confined" 2>&1 &
 	if [[ -n $(no_profile) ]]; then
 		echo "SKIP $SUITE.end_to_end_on_io_uring: $(no_profile)"
 	else
-		local -x E2E_IMAGE_SECCOMP=$PROFILE
-		all_in_image pair
+		E2E_IMAGE_SECCOMP=$PROFILE all_in_image
 	fi
+	wait $!
+	cat "$WORK/confined"
 }
 
 # --- arm64 ----------------------------------------------------------------------------------------

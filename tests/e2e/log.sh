@@ -32,6 +32,31 @@ case_events() {
 		'[line["endpoint"] for line in lines if line.get("event") == "handshake"][0].startswith("127.0.0.1:")'
 }
 
+# What others' dashboards stand on: new keys may be added here, none may go.
+case_keys_are_stable() {
+	pair_up LOG_FORMAT=json
+	wait_for 10 "a handshake" logged egress '"event":"handshake"'
+	stop egress
+	judge "$CASE/egress.log" '{line["event"]: " ".join(list(line)[2:-1]) for line in lines if "event" in line} == {
+		"sandbox": "event seccomp landlock",
+		"start": "event version mode io_backend aead_engine",
+		"handshake": "event endpoint",
+		"draining": "event",
+		"ended": "event",
+	}'
+}
+
+case_keys_are_documented() {
+	local word
+	sed -n '/^\*\*Log\.\*\*/,/^$/p' README.md >"$CASE/told"
+	# Of every LOG_FIELDS() the keys, and the names of events.
+	grep -rhA3 'LOG_FIELDS({' src | grep -oE '\{"[a-z_]+", ("[a-z_]+")?' | grep -oE '[a-z_]+' | grep -vx event | sort -u >"$CASE/words"
+	(($(wc -l <"$CASE/words") > 12)) || die "found few: $(xargs <"$CASE/words")"
+	while read -r word; do
+		grep -qF "\`$word\`" "$CASE/told" || die "README does not tell of $word"
+	done <"$CASE/words"
+}
+
 case_silent_server() {
 	pair_prepare
 	start_egress LOG_FORMAT=json

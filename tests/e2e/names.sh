@@ -188,7 +188,6 @@ case_one_of_three_listens_ingress() {
 
 # It costs the first connection that meets it a share of CONNECT_TIMEOUT; then it is tried last.
 case_one_of_two_is_silent() {
-	local started_ms
 	dns_up
 	records 127.0.0.1 target.test 127.0.0.2 target.test
 	start_proxy TARGET_HOST=target.test CONNECT_TIMEOUT=4s
@@ -197,9 +196,8 @@ case_one_of_two_is_silent() {
 	wait_for 10 "a session" has_session
 	wait_for 10 "an answer" logged dnsmasq "target.test is 127.0.0.2"
 	pages_come 2 4
-	started_ms=$((${EPOCHREALTIME//[.,]/} / 1000))
-	pages_come 6 4
-	((${EPOCHREALTIME//[.,]/} / 1000 - started_ms < 2000)) || die "the silent one was tried again"
+	# Its share is 2 s: none of these has tried it before the other one.
+	pages_come 6 1.9
 }
 
 case_connections_are_spread() {

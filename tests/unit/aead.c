@@ -295,6 +295,7 @@ Test(aead, init_takes_the_fastest_and_knows_names)
 	cr_expect_str_eq(aead_init("auto"), first);
 	cr_expect_str_eq(aead_init("libsodium"), "libsodium");
 	cr_expect_null(aead_init("rot13"));
+	cr_expect_str_eq(aead_in_use(), "libsodium");
 	cr_expect_null(aead_engine_name(1000));
 #ifdef HAVE_IPSEC_MB
 	bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2");
