@@ -10,11 +10,14 @@
  * under way.
  *
  * A SACK block mostly is one that was seen before, a little longer. The last few are remembered with
- * the last segment in each: what was known before is passed over at one step.
+ * the last segment in each: what was known before is passed over at one step. A receiver that reports
+ * others makes nobody walk through all of a large window for each ACK: WALK_MAX.
  */
 #include "sender.h"
 
 #include <string.h>
+
+enum { WALK_MAX = 4096 }; /* segments for a block: what is beyond is not believed */
 
 /* What the ACK that is being processed has delivered so far. */
 static struct {
@@ -252,12 +255,14 @@ static void mark_block(struct tcp_pcb *pcb, uint32_t left, uint32_t right)
 	const struct tcp_sack_seen *start = start_for(pcb, left);
 	struct tcp_seg *seg = start == NULL ? pcb->unacked : start->last->next;
 	struct tcp_seg *last = NULL;
+	int steps = 0;
 
 	if (start != NULL && TCP_SEQ_GEQ(start->right, left)) {
 		left = start->left;
 		last = start->last;
 	}
-	for (; seg != NULL && TCP_SEQ_LEQ(seg_end(seg), right); seg = seg->next) {
+	for (; seg != NULL && TCP_SEQ_LEQ(seg_end(seg), right) && steps < WALK_MAX;
+	     seg = seg->next, steps++) {
 		if (TCP_SEQ_LT(seg_seq(seg), left))
 			continue;
 		if (seg->flight.state == FLIGHT_SACKED) {
