@@ -200,6 +200,10 @@ static void write_packets(struct metrics *out, const struct proxy *proxy)
 	metrics_counter(out, "wg_tinyproxy_tcp_retransmissions_total",
 			"Of those sent: TCP segments that had been sent before.",
 			stats->tx_retransmitted);
+	metrics_begin(out, "wg_tinyproxy_tcp_challenges_total", "counter",
+		      "TCP segments that may be somebody's guess, by what was done with them.");
+	add(out, "result", "answered", stats->challenges);
+	add(out, "result", "limited", stats->challenges_limited);
 }
 
 static void write_udp(struct metrics *out, const struct proxy *proxy)

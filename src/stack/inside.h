@@ -64,6 +64,9 @@ static inline bool has_room(const struct stack *stack)
 	return budget_room(stack->config.budget) >= STACK_ROOM_MIN;
 }
 
+/* Whose connection it is. */
+struct stack *stack_of(const struct tcp_pcb *pcb);
+
 /* --- filter.c -------------------------------------------------------------------------------- */
 
 /* A kind of packet that this end speaks, and well-formed as far as its IP header goes. */
@@ -109,6 +112,11 @@ void conn_reap(struct stack *stack);
 void conn_drop(struct stack_conn *conn);
 /* tcp_output() for all that was written to. */
 void conn_output(struct stack *stack);
+
+/* --- identity.c ------------------------------------------------------------------------------ */
+
+/* Draws the key of the initial sequence numbers: once. */
+void identity_init(void (*random)(void *ctx, void *out, size_t len), void *ctx);
 
 /* --- port.c --------------------------------------------------------------------------------- */
 

@@ -180,6 +180,11 @@ static void add_interface(struct stack *stack)
 	netif_set_link_up(&stack->netif);
 }
 
+struct stack *stack_of(const struct tcp_pcb *pcb)
+{
+	return netif_get_by_index(pcb->netif_idx)->state;
+}
+
 struct stack *stack_new(const struct stack_config *config, uint64_t now_ns)
 {
 	static bool lwip_ready;
@@ -192,8 +197,10 @@ struct stack *stack_new(const struct stack_config *config, uint64_t now_ns)
 	list_init(&stack->dirty);
 	list_init(&stack->ending);
 	port_bind(config->budget, config->random, config->out_ctx);
-	if (!lwip_ready)
+	if (!lwip_ready) {
 		lwip_init();
+		identity_init(config->random, config->out_ctx);
+	}
 	lwip_ready = true;
 	clock_advance(now_ns);
 	add_interface(stack);
