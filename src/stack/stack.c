@@ -71,6 +71,8 @@ static void take_packet(struct stack *stack, const struct dgram *packet, bool ma
 		stack->stats.rx_dropped++;
 		return;
 	}
+	if (pmtu_takes(stack, packet))
+		return;
 	if (!has_room(stack) && filter_wants_memory(packet)) {
 		stack->stats.rx_no_memory++;
 		return;
@@ -193,6 +195,7 @@ struct stack *stack_new(const struct stack_config *config, uint64_t now_ns)
 	if (stack == NULL)
 		return NULL;
 	stack->config = *config;
+	stack->stats.mtu = config->mtu;
 	list_init(&stack->conns);
 	list_init(&stack->dirty);
 	list_init(&stack->ending);
@@ -270,6 +273,7 @@ void stack_advance(struct stack *stack, uint64_t now_ns)
 {
 	CHECK(!stack->in_event);
 	clock_advance(now_ns);
+	pmtu_advance(stack);
 }
 
 void stack_turn(struct stack *stack)

@@ -35,7 +35,8 @@ struct stack_pair {
 	uint64_t seed;
 	uint32_t loss_permille;
 	uint32_t swap_permille;
-	bool whole; /* what is on the wire arrives as one batch, not as several of any size */
+	size_t largest; /* packets that are longer vanish; 0: none does */
+	bool whole;	/* what is on the wire arrives as one batch, not as several of any size */
 	uint32_t bufs_live; /* receive buffers that a stack still holds */
 };
 
