@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # What goes wrong around a tunnel in a year: keys run out, ends restart, addresses move, SIGTERM.
 # Most of it is waiting, so all cases run at once, each with little traffic.
-# shellcheck disable=SC2154,SC2034 # set by, and for, the files that it sources
+# shellcheck disable=SC2031,SC2154,SC2034 # set by, and for, the files that it sources
 source tests/e2e/lib.bash
 source tests/e2e/net.bash
 
