@@ -10,6 +10,7 @@
 enum {
 	PORT = PEER_FIRST_PORT,
 	WINDOW = 65535,
+	WINDOW_MAX = 1 << 20, /* of ours */
 	OFFERED = WINDOW << PEER_WINDOW_SCALE,
 	TIME_WAIT_S = 30,
 	CLOSERS = 30000,
@@ -314,12 +315,32 @@ Test(stack_identity, far_from_the_window_nothing_counts)
 	cr_assert_eq(stack_write(peer.end[PORT]->conn, bytes, sizeof(bytes)), sizeof(bytes));
 	peer_turn(&peer, 0);
 	say(PEER_ACK, WINDOW + 1, 0, 0);
-	say(PEER_ACK, (uint32_t)-WINDOW - 1, 0, 0);
+	say(PEER_ACK, 0u - WINDOW_MAX - 1, 0, 0);
 	say(PEER_ACK, 0x80000000, 0, 0);
 	cr_assert_eq(peer.end[PORT]->acked, 0);
 	cr_assert_eq(stack_stats(peer.stack)->challenges, 3);
 	say(PEER_ACK, WINDOW, 0, 0);
 	cr_assert_eq(peer.end[PORT]->acked, sizeof(bytes));
+	peer_fini(&peer);
+}
+
+/* A peer whose ACKs were lost sends all again: each is answered, whatever the limit of challenges. */
+Test(stack_identity, what_comes_again_is_no_guess)
+{
+	enum { AGAIN = 3000, BYTES = 10 * 65000 };
+
+	peer_init(&peer, 1);
+	for (int i = 0; i < 10; i++) {
+		peer_send(&peer, PORT, PEER_ACK, 65000);
+		stack_consumed(peer.end[PORT]->conn, 65000);
+		peer_turn(&peer, NS_PER_MS);
+	}
+	cr_assert_eq(peer.end[PORT]->received, BYTES);
+	packets_before = peer.packets;
+	for (int i = 0; i < AGAIN; i++)
+		say(PEER_ACK, 0u - BYTES, 0, 100);
+	cr_assert_eq(peer.packets - packets_before, AGAIN);
+	cr_assert_eq(stack_stats(peer.stack)->challenges, 0);
 	peer_fini(&peer);
 }
 
