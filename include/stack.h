@@ -85,8 +85,14 @@ struct stack_stats {
 	uint64_t rx_merged;	   /* packets that went on as part of another one */
 	uint64_t rx_dropped;	   /* malformed, not for us, or of a kind that we do not speak */
 	uint64_t rx_no_memory;
-	uint64_t refused; /* by the listener: at conns_max or by accepted() */
-	uint32_t conns;	  /* now */
+	uint64_t challenges;	     /* ACKs in answer to what may be a guess (RFC 5961) */
+	uint64_t challenges_limited; /* more of them than a second allows: not sent */
+	uint64_t pmtu_found;	     /* segments made smaller as larger ones vanished */
+	uint64_t pmtu_told;	     /* ... as a router said so */
+	uint64_t pmtu_false;	     /* a router was said to have said so */
+	uint64_t refused;	     /* by the listener: at conns_max or by accepted() */
+	uint32_t conns;		     /* now */
+	uint16_t mtu;		     /* now: less than configured after larger packets vanished */
 };
 
 /* Several may exist; they share lwIP's global state and therefore one thread. NULL: no memory. */

@@ -200,6 +200,23 @@ static void write_packets(struct metrics *out, const struct proxy *proxy)
 	metrics_counter(out, "wg_tinyproxy_tcp_retransmissions_total",
 			"Of those sent: TCP segments that had been sent before.",
 			stats->tx_retransmitted);
+	metrics_begin(out, "wg_tinyproxy_tcp_challenges_total", "counter",
+		      "TCP segments that may be somebody's guess, by what was done with them.");
+	add(out, "result", "answered", stats->challenges);
+	add(out, "result", "limited", stats->challenges_limited);
+}
+
+static void write_path(struct metrics *out, const struct proxy *proxy)
+{
+	const struct stack_stats *stats = stack_stats(proxy->stack);
+
+	metrics_gauge(out, "wg_tinyproxy_path_mtu_bytes",
+		      "Packets of new connections: WG_MTU, or less when such large ones vanish.",
+		      stats->mtu);
+	metrics_begin(out, "wg_tinyproxy_path_mtu_reductions_total", "counter",
+		      "Connections whose packets were made smaller, by who found them too large.");
+	add(out, "reason", "vanished", stats->pmtu_found);
+	add(out, "reason", "router", stats->pmtu_told);
 }
 
 static void write_udp(struct metrics *out, const struct proxy *proxy)
@@ -261,6 +278,7 @@ static void write_drops(struct metrics *out, const struct proxy *proxy)
 	add_drop(out, "wireguard", "not_allowed", wg->tx_not_allowed);
 	add_drop(out, "stack", "unwanted", stack->rx_dropped);
 	add_drop(out, "stack", "memory", stack->rx_no_memory);
+	add_drop(out, "stack", "false_mtu", stack->pmtu_false);
 	add_drop(out, "udp", "socket_full", socket_drops(proxy));
 }
 
@@ -270,7 +288,7 @@ size_t metrics_write(void *ctx, char text[HEALTH_BODY_MAX])
 {
 	static write_fn *const parts[] = {
 		write_peer,	  write_program, write_connections, write_memory, write_loop,
-		write_handshakes, write_packets, write_drops,	    write_udp,
+		write_handshakes, write_packets, write_drops,	    write_path,	  write_udp,
 	};
 	struct metrics out = {.text = text, .size = HEALTH_BODY_MAX};
 

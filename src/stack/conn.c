@@ -148,8 +148,9 @@ static void detach_if_done(struct stack_conn *conn)
 	if (!conn->fin_seen || !conn->shut || conn->lent > 0)
 		return;
 	detach(conn);
-	/* From here on lwIP's own time-outs for closed connections apply. */
+	/* From here on lwIP's own time-outs for closed connections apply, and the clock's. */
 	tcp_set_flags(pcb, TF_RXCLOSED);
+	pcb->tmr = tcp_ticks;
 	end_later(conn, STACK_END_CLOSED);
 }
 

@@ -26,12 +26,14 @@ struct stack {
 	struct stack_stats stats;
 	struct netif netif;
 	struct tcp_pcb *listeners[STACK_ADDRS_MAX];
-	struct merge merge; /* empty between two calls of stack_input() */
-	struct list conns;  /* all of them */
-	struct list dirty;  /* written to since the last turn: tcp_output() is due */
-	struct list ending; /* over; ended() is due in the next turn */
-	bool blocked;	    /* room() said NULL: what lwIP kept must be tried again */
-	bool in_event;	    /* an event handler runs: no call may come in */
+	struct merge merge;    /* empty between two calls of stack_input() */
+	struct list conns;     /* all of them */
+	struct list dirty;     /* written to since the last turn: tcp_output() is due */
+	struct list ending;    /* over; ended() is due in the next turn */
+	uint64_t mtu_raise_ns; /* when stats.mtu is config.mtu again, if it is less */
+	uint32_t mtu_lowered;  /* so often */
+	bool blocked;	       /* room() said NULL: what lwIP kept must be tried again */
+	bool in_event;	       /* an event handler runs: no call may come in */
 };
 
 enum stack_conn_state {
@@ -63,6 +65,9 @@ static inline bool has_room(const struct stack *stack)
 {
 	return budget_room(stack->config.budget) >= STACK_ROOM_MIN;
 }
+
+/* Whose connection it is. */
+struct stack *stack_of(const struct tcp_pcb *pcb);
 
 /* --- filter.c -------------------------------------------------------------------------------- */
 
@@ -110,6 +115,20 @@ void conn_reap(struct stack *stack);
 void conn_drop(struct stack_conn *conn);
 /* tcp_output() for all that was written to. */
 void conn_output(struct stack *stack);
+
+/* --- identity.c ------------------------------------------------------------------------------ */
+
+/* Draws the key of the initial sequence numbers: once. */
+void identity_init(void (*random)(void *ctx, void *out, size_t len), void *ctx);
+
+/* --- pmtu.c: how large packets may be --------------------------------------------------------- */
+
+/* A retransmission timeout: pcb->nrtx is counted, what was under way is lost. */
+void pmtu_timeout(struct tcp_pcb *pcb);
+/* An ICMP message about the size of packets, let in by the filter: true, and lwIP does not get it. */
+bool pmtu_takes(struct stack *stack, const struct dgram *packet);
+/* Each turn: what was lowered may be tried again. */
+void pmtu_advance(struct stack *stack);
 
 /* --- port.c --------------------------------------------------------------------------------- */
 

@@ -7,11 +7,12 @@
  * connections - comes from a slab, the rest from malloc(). lwIP frees without saying how much, so
  * the size stands in front of each block.
  *
- * Local ports come from all of 1024..65535, in the order of a random permutation, again and again,
- * except those that a connection to the same target still has, in TIME_WAIT or not: the same port
- * may lead to several targets. And except those that the peer may have in TIME_WAIT, because it
- * closed first: it would not take a SYN from there. Such a port rests until at least half of all
- * ports have had their turn.
+ * Local ports (RFC 6056) come from all of 1024..65535, in the order of a random permutation, another
+ * one each time that it has been gone through: who has seen all of a cycle knows nothing of the next.
+ * Passed over are those that a connection to the same target still has, in TIME_WAIT or not: the same
+ * port may lead to several targets. And those that the peer may have in TIME_WAIT, because it closed
+ * first: it may not take a SYN from there. Such a port rests until at least half of all ports have had
+ * their turn.
  */
 #include "inside.h"
 #include "slab.h"
@@ -54,7 +55,6 @@ void port_bind(struct budget *budget, void (*random)(void *ctx, void *out, size_
 {
 	if (random_source == NULL) {
 		slab_init(&small, budget);
-		random(ctx, round_functions, sizeof(round_functions));
 	}
 	small.budget = budget;
 	random_source = random;
@@ -166,6 +166,8 @@ uint16_t port_choose(const struct tcp_pcb *pcb, const ip_addr_t *to, uint16_t to
 	for (int i = 0; i < PORT_TRIES; i++) {
 		uint16_t port;
 
+		if (ports_taken == 0)
+			random_source(random_ctx, round_functions, sizeof(round_functions));
 		if (ports_taken % PORTS_HALF == 0)
 			memset(resting_now(), 0, sizeof(resting[0]));
 		port = permute(ports_taken++);

@@ -366,6 +366,7 @@ static void time_out(struct tcp_pcb *pcb)
 		pcb->cwnd = pcb->mss;
 	}
 	flight_all_lost(pcb, renege);
+	pmtu_timeout(pcb);
 	sender->state = SENDER_LOSS;
 	sender->recover = pcb->snd_nxt;
 	sender->dup_acks = 0;

@@ -71,6 +71,8 @@ static void take_packet(struct stack *stack, const struct dgram *packet, bool ma
 		stack->stats.rx_dropped++;
 		return;
 	}
+	if (pmtu_takes(stack, packet))
+		return;
 	if (!has_room(stack) && filter_wants_memory(packet)) {
 		stack->stats.rx_no_memory++;
 		return;
@@ -180,6 +182,11 @@ static void add_interface(struct stack *stack)
 	netif_set_link_up(&stack->netif);
 }
 
+struct stack *stack_of(const struct tcp_pcb *pcb)
+{
+	return netif_get_by_index(pcb->netif_idx)->state;
+}
+
 struct stack *stack_new(const struct stack_config *config, uint64_t now_ns)
 {
 	static bool lwip_ready;
@@ -188,12 +195,15 @@ struct stack *stack_new(const struct stack_config *config, uint64_t now_ns)
 	if (stack == NULL)
 		return NULL;
 	stack->config = *config;
+	stack->stats.mtu = config->mtu;
 	list_init(&stack->conns);
 	list_init(&stack->dirty);
 	list_init(&stack->ending);
 	port_bind(config->budget, config->random, config->out_ctx);
-	if (!lwip_ready)
+	if (!lwip_ready) {
 		lwip_init();
+		identity_init(config->random, config->out_ctx);
+	}
 	lwip_ready = true;
 	clock_advance(now_ns);
 	sender_use(config->congestion);
@@ -264,6 +274,7 @@ void stack_advance(struct stack *stack, uint64_t now_ns)
 {
 	CHECK(!stack->in_event);
 	clock_advance(now_ns);
+	pmtu_advance(stack);
 }
 
 void stack_turn(struct stack *stack)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # What goes wrong around a tunnel in a year: keys run out, ends restart, addresses move, SIGTERM.
 # Most of it is waiting, so all cases run at once, each with little traffic.
-# shellcheck disable=SC2154,SC2034 # set by, and for, the files that it sources
+# shellcheck disable=SC2031,SC2154,SC2034 # set by, and for, the files that it sources
 source tests/e2e/lib.bash
 source tests/e2e/net.bash
 
@@ -136,6 +136,47 @@ case_peer_address_changes() {
 	move_address "$peer_ns" "$OUTER" 192.0.2.11
 	finish_traffic transfer 60
 	new_connection
+}
+
+# --- the path -----------------------------------------------------------------------------------
+
+# A link that cannot carry what WG_MTU promises, and tells nobody. Trains are cut before they get there,
+# so that each packet is judged for itself.
+path_carries() { # BYTES
+	ip -n "$proxy_ns" link set veth0 gso_max_segs 1
+	"${at_peer[@]}" iptables -A INPUT -p udp -m length --length "$(($1 + 1)):65535" -j DROP ||
+		skip "no iptables here"
+}
+
+path_mtu() {
+	[[ $(http at_proxy 9000 /metrics) == 200 ]] &&
+		awk '$1 == "wg_tinyproxy_path_mtu_bytes" {print $2}' "$CASE/body"
+}
+
+# 1420 bytes are 1480 outside.
+narrow_path() { # EXPECTED-MTU BYTES-OUTSIDE
+	net_up
+	target_up
+	path_carries "$2"
+	[[ $(path_mtu) == 1420 ]] || die "an MTU of $(path_mtu) at the start"
+	traffic bulk "${dial[@]}" down=$((4 * 1024 * 1024)) timeout_ms=20000
+	[[ $(path_mtu) == "$1" ]] || die "an MTU of $(path_mtu) after a path of $2"
+	logged proxy "bytes are lost on the way, those of $1 arrive: WG_MTU is too large" ||
+		die "the log says nothing"
+	traffic bulk "${dial[@]}" conns=10 down=100000 timeout_ms=1000
+}
+
+case_mtu_too_large_egress() { narrow_path 1280 1400; }
+
+case_mtu_far_too_large_egress() { narrow_path 1024 1200; }
+
+case_mtu_too_large_ingress() {
+	mode=ingress
+	net_up
+	target_up
+	path_carries 1400
+	traffic bulk "${dial[@]}" up=$((4 * 1024 * 1024)) timeout_ms=20000
+	[[ $(path_mtu) == 1280 ]] || die "an MTU of $(path_mtu)"
 }
 
 # --- the end ------------------------------------------------------------------------------------

@@ -238,7 +238,8 @@ bool pair_carry(struct stack_pair *pair, int from)
 			queue[i] = queue[i + 1];
 			queue[i + 1] = swap;
 		}
-		if (chance(pair, pair->loss_permille))
+		if (chance(pair, pair->loss_permille) ||
+		    (pair->largest > 0 && queue[i].len > pair->largest))
 			free(queue[i].data);
 		else
 			dgrams[arrived++] = arrive(pair, queue[i]);

@@ -56,6 +56,7 @@ struct stack_pair {
 	uint32_t loss_permille;
 	uint32_t swap_permille;
 	uint64_t batch_ns; /* packets on a path may be late by so much, to arrive together */
+	size_t largest;	   /* packets that are longer vanish; 0: none does */
 	bool whole; /* what is on the wire arrives as one batch, not as several of any size */
 	uint32_t bufs_live; /* receive buffers that a stack still holds */
 };

@@ -21,6 +21,8 @@ enum {
 	PEER_MSS = 1380,
 	PEER_WINDOW_SCALE = 7,
 	PEER_ENDS_MAX = 1 << 17,
+	PEER_HEARD = 1024, /* so many of the stack's segments are kept: a power of two */
+	PEER_OPTIONS_MAX = 40,
 };
 
 /* RFC 9293, section 3.1. */
@@ -32,6 +34,16 @@ struct peer_conn {
 	uint32_t acked; /* what the stack acknowledged last */
 	uint8_t heard;	/* all flags that the stack has sent */
 	bool dialled;	/* by the stack */
+};
+
+/* A segment of the stack's, or one that the peer makes up as it likes. */
+struct peer_packet {
+	uint8_t flags;
+	uint32_t seq, ack;
+	uint16_t window, len;
+	uint8_t options[PEER_OPTIONS_MAX];
+	size_t options_len; /* a multiple of 4 */
+	uint16_t port;	    /* the connection's */
 };
 
 /* What the owner of the stack's end has seen. It takes all bytes, and calls nothing by itself. */
@@ -49,6 +61,7 @@ struct stack_peer {
 	uint64_t packets; /* from the stack */
 	uint16_t port;	  /* the connection that the last one was for */
 	bool no_room;	  /* room() says NULL */
+	struct peer_packet heard[PEER_HEARD];
 	struct peer_conn conn[65536];
 	struct peer_end *end[65536];
 	struct peer_end ends[PEER_ENDS_MAX];
@@ -65,6 +78,11 @@ struct dgram peer_segment(struct stack_peer *peer, uint16_t port, uint8_t flags,
 			  uint8_t *room);
 /* ... and lets it arrive. */
 void peer_send(struct stack_peer *peer, uint16_t port, uint8_t flags, size_t len);
+
+/* What the peer makes up arrives, whatever its numbers: those of the connection stay as they are. */
+void peer_say(struct stack_peer *peer, const struct peer_packet *segment);
+/* The stack's last segment, or one of the last PEER_HEARD: so many before it. */
+const struct peer_packet *peer_heard(const struct stack_peer *peer, uint64_t before);
 
 /* The three-way handshake, begun by the peer. */
 void peer_dial(struct stack_peer *peer, uint16_t port);

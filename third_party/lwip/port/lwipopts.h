@@ -65,6 +65,9 @@
 /* Upper bound of both; each connection uses what its MTU and its window allow. */
 #define TCP_MSS (9000 - 40)
 
+/* A peer that offers less has its reasons or is hostile: each segment costs memory and time. */
+#define TCP_MSS_LEAST 48
+
 /* Each MSS is what the route's MTU leaves (RFC 9293, 3.7.1). */
 #define TCP_CALCULATE_EFF_SEND_MSS 1
 
@@ -106,7 +109,8 @@
 #define LWIP_HOOK_TCP_OUT_ADD_TCPOPTS(p, hdr, pcb, opts) (stack_port_segment(p, hdr, pcb), (opts))
 
 /* Initial sequence numbers nobody can guess. */
-#define LWIP_HOOK_TCP_ISN(local_ip, local_port, remote_ip, remote_port) stack_port_random()
+#define LWIP_HOOK_TCP_ISN(local_ip, local_port, remote_ip, remote_port)                            \
+	stack_port_isn(local_ip, local_port, remote_ip, remote_port)
 
 /*
  * Inner packets come out of an AEAD: what arrives is what the peer sent, bit for bit. Checking the

@@ -27,6 +27,11 @@ void stack_port_free(void *memory);
 /* The checksum of RFC 1071, as wide as the CPU. */
 uint16_t stack_port_chksum(const void *data, int len);
 
+/* Initial sequence numbers (src/stack/identity.c). */
+struct ip_addr;
+uint32_t stack_port_isn(const struct ip_addr *local, uint16_t local_port,
+			const struct ip_addr *remote, uint16_t remote_port);
+
 /* lwIP is about to send this segment; `pcb` may be NULL. */
 struct pbuf;
 struct tcp_hdr;
