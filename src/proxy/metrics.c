@@ -261,6 +261,7 @@ static void write_drops(struct metrics *out, const struct proxy *proxy)
 	add_drop(out, "wireguard", "not_allowed", wg->tx_not_allowed);
 	add_drop(out, "stack", "unwanted", stack->rx_dropped);
 	add_drop(out, "stack", "memory", stack->rx_no_memory);
+	add_drop(out, "stack", "half_open", stack->rx_syns_dropped);
 	add_drop(out, "udp", "socket_full", socket_drops(proxy));
 }
 

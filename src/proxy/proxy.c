@@ -101,6 +101,7 @@ static int start_stack(struct proxy *proxy)
 		.conns_max = config->connections_max,
 		.budget = &proxy->budget,
 		.events = &relay_stack_events,
+		.hold_syns = config->egress_accept == CONFIG_ACCEPT_LATE,
 		.room = turn_room,
 		.push = turn_push,
 		.out_ctx = proxy,

@@ -112,8 +112,15 @@ static void accepted(struct relay_conn *conn)
 		return;
 	}
 	conn_tell_dialled(conn, -1, 0);
-	conn_set_phase(conn, RELAY_OPEN);
+	conn_set_phase(conn, conn->held ? RELAY_ANSWERING : RELAY_OPEN);
 	conn_mark_dirty(conn);
+}
+
+void conn_answer(struct relay_conn *conn)
+{
+	if (conn->held && !stack_answer(conn->tunnel))
+		refuse(conn, -ENOBUFS);
+	conn->held = false;
 }
 
 /* --- one attempt ------------------------------------------------------------------------------- */

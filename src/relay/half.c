@@ -34,7 +34,9 @@ void conn_set_phase(struct relay_conn *conn, enum relay_phase phase)
 {
 	static const uint8_t legal[] = {
 		[RELAY_WAITING] = 1 << RELAY_DIALLING | 1 << RELAY_BROKEN,
-		[RELAY_DIALLING] = 1 << RELAY_WAITING | 1 << RELAY_OPEN | 1 << RELAY_BROKEN,
+		[RELAY_DIALLING] = 1 << RELAY_WAITING | 1 << RELAY_ANSWERING | 1 << RELAY_OPEN |
+				   1 << RELAY_BROKEN,
+		[RELAY_ANSWERING] = 1 << RELAY_OPEN | 1 << RELAY_BROKEN,
 		[RELAY_OPEN] = 1 << RELAY_BROKEN,
 		[RELAY_BROKEN] = 0,
 	};
@@ -278,8 +280,11 @@ void conn_work(struct relay_conn *conn)
 {
 	if (conn->phase == RELAY_WAITING)
 		conn_dial(conn);
-	if (conn->phase == RELAY_OPEN) {
+	if (conn->phase == RELAY_ANSWERING || conn->phase == RELAY_OPEN)
 		count_dial(conn);
+	if (conn->phase == RELAY_ANSWERING)
+		conn_answer(conn);
+	if (conn->phase == RELAY_OPEN) {
 		move_to_host(conn);
 		move_to_tunnel(conn);
 		start_recv(conn);

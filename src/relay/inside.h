@@ -49,8 +49,9 @@ struct half {
 };
 
 enum relay_phase {
-	RELAY_WAITING,	/* for an address of the target: the first, or the next one */
-	RELAY_DIALLING, /* an address of it */
+	RELAY_WAITING,	 /* for an address of the target: the first, or the next one */
+	RELAY_DIALLING,	 /* an address of it */
+	RELAY_ANSWERING, /* it has accepted, and the tunnel's peer is being told */
 	RELAY_OPEN,
 	RELAY_BROKEN, /* reset on both sides, as soon as nothing is under way */
 };
@@ -73,6 +74,7 @@ struct relay_conn {
 	uint64_t give_up_ns; /* the end of this attempt, or of waiting for an address */
 	struct target_cursor cursor;
 	int error; /* of the last attempt */
+	bool held; /* the tunnel's peer has had no answer to its SYN yet */
 	relay_dialled_fn *dialled;
 	void *dialled_ctx;
 	struct list all, dirty, wait; /* wait: on waiting, dialling, starved or a pool's list */
@@ -110,6 +112,8 @@ void conn_free(struct relay_conn *conn);
 void conn_dial(struct relay_conn *conn);
 /* The far side answered: 0, or a negative errno. */
 void conn_dialled(struct relay_conn *conn, int error);
+/* Works on a connection that is ANSWERING. */
+void conn_answer(struct relay_conn *conn);
 /* give_up_ns has come. */
 void conn_give_up(struct relay_conn *conn);
 

@@ -48,12 +48,24 @@ static void *on_accepted(void *ctx, struct stack_conn *tunnel, const struct addr
 	return conn;
 }
 
+static void *on_offered(void *ctx, struct stack_conn *tunnel, const struct addr *from)
+{
+	struct relay_conn *conn = on_accepted(ctx, tunnel, from);
+
+	if (conn != NULL)
+		conn->held = true;
+	return conn;
+}
+
 static void on_connected(void *user)
 {
 	struct relay_conn *conn = user;
 
 	if (conn->phase == RELAY_DIALLING)
 		conn_dialled(conn, 0);
+	if (conn->phase == RELAY_ANSWERING)
+		conn_set_phase(conn, RELAY_OPEN);
+	conn_mark_dirty(conn);
 }
 
 static bool on_data(void *user, const struct iovec *iov, int count)
@@ -104,6 +116,7 @@ static void on_ended(void *user, enum stack_end how)
 
 const struct stack_events relay_stack_events = {
 	.accepted = on_accepted,
+	.offered = on_offered,
 	.connected = on_connected,
 	.data = on_data,
 	.acked = on_acked,
