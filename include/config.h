@@ -53,7 +53,9 @@ struct config {
 	uint64_t memory_limit; /* bytes */
 	enum config_accept egress_accept;
 	uint64_t connect_timeout_ns;
-	uint64_t drain_timeout_ns; /* 0: connections are cut at once */
+	uint64_t idle_timeout_ns;	 /* 0: never */
+	uint64_t half_closed_timeout_ns; /* 0: never, or as idle_timeout_ns */
+	uint64_t drain_timeout_ns;	 /* 0: connections are cut at once */
 	enum config_io io_backend;
 	char aead_engine[CONFIG_ENGINE_MAX]; /* "auto" or a name that aead_init() judges */
 	enum config_sandbox sandbox;

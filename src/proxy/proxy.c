@@ -93,6 +93,8 @@ static int start_stack(struct proxy *proxy)
 		.budget = &proxy->budget,
 		.conns_max = config->connections_max,
 		.connect_timeout_ns = config->connect_timeout_ns,
+		.idle_timeout_ns = config->idle_timeout_ns,
+		.half_closed_timeout_ns = config->half_closed_timeout_ns,
 		.target = &proxy->target,
 	};
 	struct stack_config stack_config = {

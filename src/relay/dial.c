@@ -42,6 +42,7 @@ struct relay_conn *conn_new(struct relay *relay)
 	list_append(&relay->conns, &conn->all);
 	list_init(&conn->dirty);
 	list_init(&conn->wait);
+	list_init(&conn->idle);
 	relay->stats.open++;
 	relay->stats.total++;
 	conn_mark_dirty(conn);
@@ -57,6 +58,7 @@ void conn_free(struct relay_conn *conn)
 	list_remove(&conn->all);
 	list_remove(&conn->dirty);
 	list_remove(&conn->wait);
+	list_remove(&conn->idle);
 	relay->stats.open--;
 	budget_free(relay->config.budget, conn, sizeof(*conn));
 }

@@ -60,6 +60,7 @@ void conn_break(struct relay_conn *conn)
 	conn_set_phase(conn, RELAY_BROKEN);
 	conn_tell_dialled(conn, -1, -ECONNABORTED);
 	list_remove(&conn->wait);
+	list_remove(&conn->idle);
 	conn_mark_dirty(conn);
 }
 
@@ -106,6 +107,7 @@ static void take_received(struct relay_conn *conn, struct io_buf *buf, uint32_t 
 	if (!queue_push(&conn->to_tunnel.queue, budget, &bytes, 1))
 		conn_break(conn);
 	adapt_recv_limit(conn, received);
+	conn->moved = true;
 }
 
 void conn_recv_done(struct io_op *op, int result)
@@ -198,6 +200,7 @@ void conn_send_done(struct io_op *op, int result)
 	struct queue *queue = &conn->to_host.queue;
 
 	if (result > 0) {
+		conn->moved = true;
 		queue_return(queue, conn->relay->config.budget, (size_t)result);
 		conn->to_credit += (size_t)result;
 		conn->relay->stats.host_bytes += (size_t)result;
@@ -289,6 +292,7 @@ void conn_work(struct relay_conn *conn)
 		move_to_tunnel(conn);
 		start_recv(conn);
 		close_host_if_done(conn);
+		idle_note(conn);
 	} else if (conn->phase == RELAY_BROKEN) {
 		work_broken(conn);
 	}

@@ -22,6 +22,12 @@ struct recv_pool {
 	struct list waiting; /* in the order in which they are served */
 };
 
+/* Open connections that end when they have moved no bytes for so long. */
+struct idle {
+	struct list conns; /* by moved_ns */
+	uint64_t limit_ns; /* 0: none */
+};
+
 struct relay {
 	struct relay_config config;
 	struct stack *stack;
@@ -33,7 +39,8 @@ struct relay {
 	struct list dirty;	/* something was noted: conn_work() is due */
 	struct list waiting;	/* for an address of the target, by give_up_ns */
 	struct list dialling;	/* an attempt is under way, by give_up_ns */
-	struct list starved;	/* want to receive or to write, but the budget had no room */
+	struct idle idle[RELAY_TIMEOUTS];
+	struct list starved; /* want to receive or to write, but the budget had no room */
 };
 
 /* The way of one direction's life; each step once, in this order. */
@@ -73,7 +80,11 @@ struct relay_conn {
 	uint64_t dialled_ns; /* when dialling began; 0: how long it took is counted */
 	uint64_t give_up_ns; /* the end of this attempt, or of waiting for an address */
 	struct target_cursor cursor;
-	int error; /* of the last attempt */
+	int error;	   /* of the last attempt */
+	bool moved;	   /* bytes, since conn_work() last ran */
+	uint8_t idle_kind; /* enum relay_timeout: whose list `idle` is on */
+	uint64_t moved_ns; /* not much before bytes last moved */
+	struct list idle;
 	bool held; /* the tunnel's peer has had no answer to its SYN yet */
 	relay_dialled_fn *dialled;
 	void *dialled_ctx;
@@ -119,6 +130,14 @@ void conn_give_up(struct relay_conn *conn);
 
 /* Tells who asked, if somebody did and was not told yet. */
 void conn_tell_dialled(struct relay_conn *conn, int fd, int error);
+
+/* --- idle.c: open connections that nobody uses ------------------------------------------------ */
+
+void idle_init(struct relay *relay);
+/* Takes note of what has moved, or ended, since it was last called. */
+void idle_note(struct relay_conn *conn);
+void idle_turn(struct relay *relay);
+uint64_t idle_deadline(const struct relay *relay);
 
 /* --- half.c: RELAY_OPEN and after ------------------------------------------------------------- */
 

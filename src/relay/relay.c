@@ -9,6 +9,7 @@
  * makes one send for them, and the stack is never called from within itself.
  *
  *	dial.c	 how a connection comes to have two sides
+ *	idle.c	 how it ends when no bytes go
  *	half.c	 how bytes and ends go from one side to the other
  *	queue.c	 where the bytes are in between
  */
@@ -72,6 +73,7 @@ static bool on_data(void *user, const struct iovec *iov, int count)
 {
 	struct relay_conn *conn = user;
 
+	conn->moved = true;
 	conn_mark_dirty(conn);
 	return queue_push(&conn->to_host.queue, conn->relay->config.budget, iov, count);
 }
@@ -81,6 +83,7 @@ static void on_acked(void *user, size_t len)
 	struct relay_conn *conn = user;
 
 	queue_return(&conn->to_tunnel.queue, conn->relay->config.budget, len);
+	conn->moved = true;
 	conn_mark_dirty(conn);
 }
 
@@ -138,6 +141,7 @@ struct relay *relay_new(const struct relay_config *config)
 	list_init(&relay->waiting);
 	list_init(&relay->dialling);
 	list_init(&relay->starved);
+	idle_init(relay);
 	list_init(&relay->small.waiting);
 	list_init(&relay->large.waiting);
 	if (io_pool_init(&relay->small.bufs, config->io, SMALL_BUFS, IDLE_LIMIT_MAX) < 0)
@@ -252,6 +256,7 @@ void relay_turn(struct relay *relay, uint64_t now_ns)
 	relay->now_ns = now_ns;
 	give_up_late(relay, &relay->waiting);
 	give_up_late(relay, &relay->dialling);
+	idle_turn(relay);
 	dial_waiting(relay);
 	feed_starved(relay);
 	serve_waiting(&relay->small);
@@ -270,12 +275,14 @@ uint64_t relay_deadline(const struct relay *relay)
 {
 	uint64_t waiting_ns = first_to_give_up_ns(&relay->waiting);
 	uint64_t dialling_ns = first_to_give_up_ns(&relay->dialling);
+	uint64_t idle_ns = idle_deadline(relay);
 
 	/* This turn may have made the room that somebody waits for. */
 	if (!list_empty(&relay->dirty) || !list_empty(&relay->small.waiting) ||
 	    !list_empty(&relay->large.waiting) ||
 	    (!list_empty(&relay->starved) && relay_host_room(relay) >= queue_cost(RECV_LIMIT_MIN)))
 		return 0;
+	dialling_ns = dialling_ns < idle_ns ? dialling_ns : idle_ns;
 	return waiting_ns < dialling_ns ? waiting_ns : dialling_ns;
 }
 
