@@ -43,6 +43,8 @@ enum relay_refusal {
 enum relay_timeout {
 	RELAY_TIMEOUT_IDLE,	   /* idle_timeout_ns */
 	RELAY_TIMEOUT_HALF_CLOSED, /* half_closed_timeout_ns */
+	RELAY_TIMEOUT_TUNNEL,	   /* the peer in the tunnel was silent when it had to answer */
+	RELAY_TIMEOUT_HOST,	   /* the peer on the host's side */
 	RELAY_TIMEOUTS,
 };
 

@@ -147,6 +147,8 @@ static void write_timed_out(struct metrics *out, const struct relay_stats *stats
 	static const char *const reasons[RELAY_TIMEOUTS] = {
 		[RELAY_TIMEOUT_IDLE] = "idle",
 		[RELAY_TIMEOUT_HALF_CLOSED] = "half_closed",
+		[RELAY_TIMEOUT_TUNNEL] = "tunnel_silent",
+		[RELAY_TIMEOUT_HOST] = "host_silent",
 	};
 
 	metrics_begin(out, "wg_tinyproxy_connections_timed_out_total", "counter",

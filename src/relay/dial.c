@@ -43,6 +43,7 @@ struct relay_conn *conn_new(struct relay *relay)
 	list_init(&conn->dirty);
 	list_init(&conn->wait);
 	list_init(&conn->idle);
+	list_init(&conn->owing);
 	relay->stats.open++;
 	relay->stats.total++;
 	conn_mark_dirty(conn);
@@ -59,6 +60,7 @@ void conn_free(struct relay_conn *conn)
 	list_remove(&conn->dirty);
 	list_remove(&conn->wait);
 	list_remove(&conn->idle);
+	list_remove(&conn->owing);
 	relay->stats.open--;
 	budget_free(relay->config.budget, conn, sizeof(*conn));
 }

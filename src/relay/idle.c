@@ -62,7 +62,7 @@ static uint64_t next_end_ns(const struct idle *idle)
 
 void idle_turn(struct relay *relay)
 {
-	for (size_t kind = 0; kind < RELAY_TIMEOUTS; kind++) {
+	for (size_t kind = 0; kind < IDLE_LIMITS; kind++) {
 		struct idle *idle = &relay->idle[kind];
 
 		while (next_end_ns(idle) <= relay->now_ns) {
@@ -79,7 +79,7 @@ uint64_t idle_deadline(const struct relay *relay)
 {
 	uint64_t deadline_ns = UINT64_MAX;
 
-	for (size_t kind = 0; kind < RELAY_TIMEOUTS; kind++) {
+	for (size_t kind = 0; kind < IDLE_LIMITS; kind++) {
 		uint64_t end_ns = next_end_ns(&relay->idle[kind]);
 
 		deadline_ns = end_ns < deadline_ns ? end_ns : deadline_ns;
@@ -96,6 +96,6 @@ void idle_init(struct relay *relay)
 		half_ns = idle_ns;
 	relay->idle[RELAY_TIMEOUT_IDLE].limit_ns = idle_ns;
 	relay->idle[RELAY_TIMEOUT_HALF_CLOSED].limit_ns = half_ns;
-	for (size_t kind = 0; kind < RELAY_TIMEOUTS; kind++)
+	for (size_t kind = 0; kind < IDLE_LIMITS; kind++)
 		list_init(&relay->idle[kind].conns);
 }

@@ -22,6 +22,8 @@ struct recv_pool {
 	struct list waiting; /* in the order in which they are served */
 };
 
+enum { IDLE_LIMITS = RELAY_TIMEOUT_HALF_CLOSED + 1 };
+
 /* Open connections that end when they have moved no bytes for so long. */
 struct idle {
 	struct list conns; /* by moved_ns */
@@ -39,8 +41,9 @@ struct relay {
 	struct list dirty;	/* something was noted: conn_work() is due */
 	struct list waiting;	/* for an address of the target, by give_up_ns */
 	struct list dialling;	/* an attempt is under way, by give_up_ns */
-	struct idle idle[RELAY_TIMEOUTS];
-	struct list starved; /* want to receive or to write, but the budget had no room */
+	struct list starved;	/* want to receive or to write, but the budget had no room */
+	struct list owing;	/* were sent something to the host, by asked_ns */
+	struct idle idle[IDLE_LIMITS];
 };
 
 /* The way of one direction's life; each step once, in this order. */
@@ -85,6 +88,9 @@ struct relay_conn {
 	uint8_t idle_kind; /* enum relay_timeout: whose list `idle` is on */
 	uint64_t moved_ns; /* not much before bytes last moved */
 	struct list idle;
+	bool sent;	   /* to the host, since the kernel was last asked about its peer */
+	uint64_t asked_ns; /* when that was, or when something was sent after it */
+	struct list owing;
 	bool held; /* the tunnel's peer has had no answer to its SYN yet */
 	relay_dialled_fn *dialled;
 	void *dialled_ctx;
@@ -138,6 +144,13 @@ void idle_init(struct relay *relay);
 void idle_note(struct relay_conn *conn);
 void idle_turn(struct relay *relay);
 uint64_t idle_deadline(const struct relay *relay);
+
+/* --- owing.c: hosts that do not acknowledge --------------------------------------------------- */
+
+/* Takes note of what has been sent. */
+void owing_note(struct relay_conn *conn);
+void owing_turn(struct relay *relay);
+uint64_t owing_deadline(const struct relay *relay);
 
 /* --- half.c: RELAY_OPEN and after ------------------------------------------------------------- */
 

@@ -10,6 +10,7 @@
  *
  *	dial.c	 how a connection comes to have two sides
  *	idle.c	 how it ends when no bytes go
+ *	owing.c	 how it ends when the host is dead
  *	half.c	 how bytes and ends go from one side to the other
  *	queue.c	 where the bytes are in between
  */
@@ -111,6 +112,8 @@ static void on_ended(void *user, enum stack_end how)
 	conn_mark_dirty(conn);
 	if (how == STACK_END_CLOSED)
 		return;
+	if (how == STACK_END_TIMEOUT && conn->phase == RELAY_OPEN)
+		conn->relay->stats.timed_out[RELAY_TIMEOUT_TUNNEL]++;
 	if (conn->phase == RELAY_DIALLING && !conn->send.busy)
 		conn_dialled(conn, error_of(how)); /* it was the tunnel that was dialled */
 	else
@@ -142,6 +145,7 @@ struct relay *relay_new(const struct relay_config *config)
 	list_init(&relay->dialling);
 	list_init(&relay->starved);
 	idle_init(relay);
+	list_init(&relay->owing);
 	list_init(&relay->small.waiting);
 	list_init(&relay->large.waiting);
 	if (io_pool_init(&relay->small.bufs, config->io, SMALL_BUFS, IDLE_LIMIT_MAX) < 0)
@@ -257,6 +261,7 @@ void relay_turn(struct relay *relay, uint64_t now_ns)
 	give_up_late(relay, &relay->waiting);
 	give_up_late(relay, &relay->dialling);
 	idle_turn(relay);
+	owing_turn(relay);
 	dial_waiting(relay);
 	feed_starved(relay);
 	serve_waiting(&relay->small);
@@ -271,19 +276,22 @@ static uint64_t first_to_give_up_ns(const struct list *waiting)
 				   : list_entry(waiting->next, struct relay_conn, wait)->give_up_ns;
 }
 
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 uint64_t relay_deadline(const struct relay *relay)
 {
-	uint64_t waiting_ns = first_to_give_up_ns(&relay->waiting);
-	uint64_t dialling_ns = first_to_give_up_ns(&relay->dialling);
-	uint64_t idle_ns = idle_deadline(relay);
+	uint64_t deadline_ns = earlier(idle_deadline(relay), owing_deadline(relay));
 
 	/* This turn may have made the room that somebody waits for. */
 	if (!list_empty(&relay->dirty) || !list_empty(&relay->small.waiting) ||
 	    !list_empty(&relay->large.waiting) ||
 	    (!list_empty(&relay->starved) && relay_host_room(relay) >= queue_cost(RECV_LIMIT_MIN)))
 		return 0;
-	dialling_ns = dialling_ns < idle_ns ? dialling_ns : idle_ns;
-	return waiting_ns < dialling_ns ? waiting_ns : dialling_ns;
+	deadline_ns = earlier(deadline_ns, first_to_give_up_ns(&relay->waiting));
+	return earlier(deadline_ns, first_to_give_up_ns(&relay->dialling));
 }
 
 void relay_abort_all(struct relay *relay)

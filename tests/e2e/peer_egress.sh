@@ -43,4 +43,19 @@ case_early_is_connected_at_once() {
 	connects
 }
 
+# Both ends hear of it, at about its time.
+case_idle_timeout() {
+	local begun_us took_ms
+	net_up IDLE_TIMEOUT=1s
+	target_up
+	begun_us=${EPOCHREALTIME//[.,]/}
+	"${client[@]}" bash -c "exec 3<>/dev/tcp/${dial[0]}/${dial[1]}; read -t 10 -u 3" 2>"$CASE/said" &&
+		die "bytes from nowhere"
+	took_ms=$(((${EPOCHREALTIME//[.,]/} - begun_us) / 1000))
+	grep -q "reset by peer" "$CASE/said" || die "no reset after $took_ms ms: $(cat "$CASE/said")"
+	((took_ms > 900 && took_ms < 5000)) || die "after $took_ms ms"
+	"${at_proxy[@]}" curl -s http://127.0.0.1:9000/metrics |
+		grep -qx 'wg_tinyproxy_connections_timed_out_total{reason="idle"} 1' || die "not counted"
+}
+
 source tests/e2e/peer.bash

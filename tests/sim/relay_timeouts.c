@@ -181,3 +181,70 @@ Test(relay_timeouts, the_deadline_is_the_first_end)
 	cr_expect_eq(timed_out(RELAY_TIMEOUT_IDLE), CONNS);
 	world_fini();
 }
+
+/* --- dead hosts ---------------------------------------------------------------------------------- */
+
+enum { SILENCE_S = 120 };
+
+static void sleep_s(uint64_t s)
+{
+	for (uint64_t end_ns = world.pair.now_ns + s * NS_PER_S; world.pair.now_ns < end_ns;)
+		world_turn(NS_PER_S);
+}
+
+Test(relay_timeouts, a_host_that_does_not_acknowledge)
+{
+	struct call *silent, *slow, *even;
+
+	begin(0, 0);
+	silent = open_call();
+	slow = open_call();
+	even = open_call();
+	silent->client.to_write = slow->client.to_write = even->client.to_write = 1000;
+	work_ms(100);
+	fake_io_stand(&world.io, silent->target.fd, IO_PEER_SILENT);
+	fake_io_stand(&world.io, slow->target.fd, IO_PEER_OWES);
+	sleep_s(SILENCE_S - 2);
+	work_ms(1);
+	cr_expect_not(silent->target.was_reset);
+	sleep_s(3);
+	work_ms(20);
+	cr_expect(is_over(silent));
+	cr_expect_eq(timed_out(RELAY_TIMEOUT_HOST), 1);
+	/* It is asked about again; who owed nothing is not. */
+	fake_io_stand(&world.io, slow->target.fd, IO_PEER_SILENT);
+	fake_io_stand(&world.io, even->target.fd, IO_PEER_SILENT);
+	sleep_s(SILENCE_S + 1);
+	work_ms(20);
+	cr_expect(is_over(slow));
+	sleep_s(2 * SILENCE_S);
+	work_ms(20);
+	cr_expect_not(even->target.was_reset);
+	even->client.to_write++;
+	work_ms(20);
+	sleep_s(SILENCE_S + 1);
+	work_ms(20);
+	cr_expect(is_over(even));
+	cr_expect_eq(timed_out(RELAY_TIMEOUT_HOST), 3);
+	world_fini();
+}
+
+/* Bytes that go on and on do not put it off. */
+Test(relay_timeouts, a_dead_host_that_is_sent_to)
+{
+	struct call *call;
+
+	begin(0, 0);
+	call = open_call();
+	call->client.to_write = 1;
+	work_ms(100);
+	fake_io_stand(&world.io, call->target.fd, IO_PEER_SILENT);
+	for (int i = 0; i < SILENCE_S + 1; i++) {
+		call->client.to_write++;
+		calls_turn();
+		sleep_s(1);
+	}
+	work_ms(20);
+	cr_expect(is_over(call));
+	world_fini();
+}

@@ -232,7 +232,7 @@ struct dgram peer_segment(struct stack_peer *peer, uint16_t port, uint8_t flags,
 		.ack = htonl(flags & PEER_ACK ? conn->ack : 0),
 		.offset = (uint8_t)((TCP_LEN + options_len) / 4 << 4),
 		.flags = flags,
-		.window = htons(UINT16_MAX),
+		.window = htons(conn->is_full ? 0 : UINT16_MAX),
 	};
 
 	memcpy(headers.from, peer_ip, sizeof(peer_ip));

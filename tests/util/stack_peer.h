@@ -32,6 +32,7 @@ struct peer_conn {
 	uint32_t acked; /* what the stack acknowledged last */
 	uint8_t heard;	/* all flags that the stack has sent */
 	bool dialled;	/* by the stack */
+	bool is_full;	/* the peer's window is closed */
 };
 
 /* What the owner of the stack's end has seen. It takes all bytes, and calls nothing by itself. */
