@@ -24,6 +24,7 @@ enum {
 enum config_mode { CONFIG_EGRESS, CONFIG_INGRESS };
 enum config_io { CONFIG_IO_AUTO, CONFIG_IO_URING, CONFIG_IO_EPOLL };
 enum config_congestion { CONFIG_CUBIC, CONFIG_BBR };
+enum config_accept { CONFIG_ACCEPT_LATE, CONFIG_ACCEPT_EARLY };
 enum config_sandbox { CONFIG_SANDBOX_AUTO, CONFIG_SANDBOX_OFF };
 
 /* A host by address or name. addr.family is ADDR_NONE for a name; addr.port is always set. */
@@ -51,9 +52,12 @@ struct config {
 	uint16_t health_port; /* 0: none */
 	uint32_t connections_max;
 	uint64_t memory_limit; /* bytes */
+	enum config_accept egress_accept;
 	uint64_t connect_timeout_ns;
-	uint64_t drain_timeout_ns; /* 0: connections are cut at once */
 	enum config_congestion congestion;
+	uint64_t idle_timeout_ns;	 /* 0: never */
+	uint64_t half_closed_timeout_ns; /* 0: never, or as idle_timeout_ns */
+	uint64_t drain_timeout_ns;	 /* 0: connections are cut at once */
 	enum config_io io_backend;
 	char aead_engine[CONFIG_ENGINE_MAX]; /* "auto" or a name that aead_init() judges */
 	enum config_sandbox sandbox;

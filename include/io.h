@@ -112,6 +112,13 @@ struct io_stats {
 
 struct io_backend;
 
+/* How the other end of a TCP connection stands to what was sent to it. */
+enum io_peer {
+	IO_PEER_EVEN,	/* all is acknowledged; or nothing can be said */
+	IO_PEER_OWES,	/* something is not, or has not even left */
+	IO_PEER_SILENT, /* something is not, its window is open, and nothing has come for so long */
+};
+
 /* One loop; the fields are the backend's. */
 struct io {
 	const struct io_backend *backend;
@@ -142,6 +149,7 @@ struct io_backend {
 	void (*shutdown)(struct io *io, int fd);
 	void (*close)(struct io *io, int fd);
 	void (*reset)(struct io *io, int fd);
+	enum io_peer (*peer)(struct io *io, int fd, uint64_t silence_ns);
 };
 
 extern const struct io_backend io_backend_uring; /* Linux >= 6.1 */
@@ -189,6 +197,9 @@ void io_tune(struct io *io, int fd);
 void io_shutdown(struct io *io, int fd);
 void io_close(struct io *io, int fd);
 void io_reset(struct io *io, int fd);
+
+/* Has the other end of a host socket nothing to acknowledge, something, or not even a word for us? */
+enum io_peer io_peer(struct io *io, int fd, uint64_t silence_ns);
 
 /* CLOCK_BOOTTIME in nanoseconds: it counts a suspended machine's sleep, as key ages must. */
 uint64_t io_now(void);

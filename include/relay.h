@@ -22,6 +22,10 @@ struct relay_config {
 	struct budget *budget; /* borrowed for life */
 	uint32_t conns_max;
 	uint64_t connect_timeout_ns; /* for all attempts of a connection together */
+	/* Open connections end after so long without bytes in either direction; 0: never. */
+	uint64_t idle_timeout_ns;
+	/* Those of which one direction has ended, unless the other limit is less; 0: as that. */
+	uint64_t half_closed_timeout_ns;
 	/* Lent for life: where connections go. While it is empty they wait for an address. */
 	struct target *target;
 };
@@ -35,11 +39,21 @@ enum relay_refusal {
 	RELAY_REFUSALS,
 };
 
+/* Why an open connection was ended by us. */
+enum relay_timeout {
+	RELAY_TIMEOUT_IDLE,	   /* idle_timeout_ns */
+	RELAY_TIMEOUT_HALF_CLOSED, /* half_closed_timeout_ns */
+	RELAY_TIMEOUT_TUNNEL,	   /* the peer in the tunnel was silent when it had to answer */
+	RELAY_TIMEOUT_HOST,	   /* the peer on the host's side */
+	RELAY_TIMEOUTS,
+};
+
 struct relay_stats {
 	uint32_t open; /* connections now */
 	uint64_t total;
 	uint64_t refused[RELAY_REFUSALS];
-	uint64_t resets;
+	uint64_t resets; /* of open connections, timed out ones included */
+	uint64_t timed_out[RELAY_TIMEOUTS];
 	uint64_t host_bytes, tunnel_bytes; /* delivered to the host; accepted by the tunnel */
 	struct histogram connect_time;	   /* from arrival to the target's acceptance */
 };

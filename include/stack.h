@@ -41,7 +41,13 @@ struct stack_events {
 	 * refuses it with RST, and no further event comes.
 	 */
 	void *(*accepted)(void *ctx, struct stack_conn *conn, const struct addr *from);
-	/* A stack_connect() has succeeded. */
+	/*
+	 * With hold_syns: a SYN for the listener has come, and waits for stack_answer() or
+	 * stack_abort(). Returns as accepted() does. connected() or ended() follows. A peer may
+	 * still come by accepted(), so both are needed.
+	 */
+	void *(*offered)(void *ctx, struct stack_conn *conn, const struct addr *from);
+	/* A stack_connect() or stack_answer() has succeeded. */
 	void (*connected)(void *user);
 	/*
 	 * Bytes from the tunnel, borrowed until return. False: no room now; the same bytes come
@@ -67,7 +73,9 @@ struct stack_config {
 	uint32_t conns_max;		  /* stack_connect() and the listener refuse beyond */
 	struct budget *budget; /* borrowed for life: what the stack allocates for packets */
 	const struct stack_events *events; /* borrowed for life */
-	void *events_ctx;		   /* for accepted() */
+	void *events_ctx;		   /* for accepted() and offered() */
+	/* The listener's peers get no answer to their SYN before the owner says so. */
+	bool hold_syns;
 	/*
 	 * A packet goes out: `room` gives `len` bytes to gather it into, or NULL when nothing can
 	 * be sent now (the stack keeps the bytes and tries again in its next turn), `push` takes
@@ -90,7 +98,8 @@ struct stack_stats {
 	uint64_t pmtu_found;	     /* segments made smaller as larger ones vanished */
 	uint64_t pmtu_told;	     /* ... as a router said so */
 	uint64_t pmtu_false;	     /* a router was said to have said so */
-	uint64_t refused;	     /* by the listener: at conns_max or by accepted() */
+	uint64_t rx_syns_dropped;    /* too many wait for an answer, or for what follows it */
+	uint64_t refused;	     /* by the listener: at conns_max, by accepted() or offered() */
 	uint32_t conns;		     /* now */
 	uint16_t mtu;		     /* now: less than configured after larger packets vanished */
 };
@@ -104,7 +113,7 @@ void stack_free(struct stack *stack);
 /* Listens on `port` of all our addresses. 0 or a negative errno. Once per stack. */
 int stack_listen(struct stack *stack, uint16_t port);
 
-/* No new connections: their SYNs are answered with RST. */
+/* No new connections: their SYNs are answered with RST, those that are held, too. */
 void stack_unlisten(struct stack *stack);
 
 /*
@@ -114,6 +123,12 @@ void stack_unlisten(struct stack *stack);
  */
 struct stack_conn *stack_connect(struct stack *stack, const struct addr *to, void *user,
 				 int *error);
+
+/*
+ * The SYN of an offered() connection goes on its way, as if it had come only now: connected() or
+ * ended() follows. False: there is no memory to answer it; stack_abort() the connection.
+ */
+bool stack_answer(struct stack_conn *conn);
 
 /* Once at the head of a turn, before any other call: what is done in the turn is done at `now_ns`.
  * Timers run here. */
@@ -147,7 +162,7 @@ void stack_consumed(struct stack_conn *conn, size_t len);
 /* Ends our direction: FIN behind all lent bytes. */
 void stack_shutdown(struct stack_conn *conn);
 
-/* RST. ended() follows in the next stack_turn(), never from this call. */
+/* RST, to a held SYN as well. ended() follows in the next stack_turn(), never from this call. */
 void stack_abort(struct stack_conn *conn);
 
 const struct stack_stats *stack_stats(const struct stack *stack);

@@ -12,9 +12,11 @@
 static const char key_accepted[] = "64 hex digits or 44 characters of base64";
 static const char u16_accepted[] = "1 to 65535";
 static const char duration_accepted[] = "like 500ms, 5s, 1m30s or 1h, at most 24h";
+static const char duration_or_never[] = "0 (never), or like 500ms, 5s, 1m30s or 1h, at most 24h";
 static const char *const mode_words[] = {"egress", "ingress", NULL};
 static const char *const io_words[] = {"auto", "uring", "epoll", NULL};
 static const char *const congestion_words[] = {"cubic", "bbr", NULL};
+static const char *const accept_words[] = {"late", "early", NULL};
 static const char *const sandbox_words[] = {"auto", "off", NULL};
 static const char *const level_words[] = {"error", "warn", "info", "debug", NULL};
 static const char *const format_words[] = {"text", "json", NULL};
@@ -56,6 +58,13 @@ static const struct variable variables[] = {
 	 .min = UINT64_C(8) << 20, .max = UINT64_C(1) << 40},
 	{"CONNECT_TIMEOUT", parse_duration, "5s", "for the target to accept a connection",
 	 duration_accepted, FIELD(connect_timeout_ns), .min = 1, .max = 24 * 3600 * NS_PER_S},
+	{"IDLE_TIMEOUT", parse_duration, "0", "for connections without bytes in either direction",
+	 duration_or_never, FIELD(idle_timeout_ns), .max = 24 * 3600 * NS_PER_S},
+	{"HALF_CLOSED_TIMEOUT", parse_duration, "1h", "the same, when one direction has ended",
+	 duration_or_never, FIELD(half_closed_timeout_ns), .max = 24 * 3600 * NS_PER_S},
+	{"EGRESS_ACCEPT", parse_word, "late", "when egress accepts a connection in the tunnel",
+	 "late (when the target has accepted it) or early (at once)", FIELD(egress_accept),
+	 .words = accept_words},
 	{"DRAIN_TIMEOUT", parse_duration, "25s", "for connections to end after SIGTERM",
 	 "0 (cut them at once), or like 500ms, 5s, 1m30s or 1h, at most 24h",
 	 FIELD(drain_timeout_ns), .max = 24 * 3600 * NS_PER_S},
@@ -103,7 +112,7 @@ const char *config_help(size_t index)
 
 	if (variable == NULL)
 		return NULL;
-	snprintf(line, sizeof(line), "%-16s %s: %s [%s%s]", variable->name, variable->meaning,
+	snprintf(line, sizeof(line), "%-19s %s: %s [%s%s]", variable->name, variable->meaning,
 		 variable->accepted,
 		 variable->fallback == NULL	 ? "required"
 		 : variable->fallback[0] == '\0' ? "optional"

@@ -371,4 +371,5 @@ const struct io_backend io_backend_epoll = {
 	.shutdown = socket_shutdown,
 	.close = epoll_close,
 	.reset = epoll_reset,
+	.peer = socket_peer,
 };

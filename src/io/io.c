@@ -170,6 +170,11 @@ void io_reset(struct io *io, int fd)
 	io->backend->reset(io, fd);
 }
 
+enum io_peer io_peer(struct io *io, int fd, uint64_t silence_ns)
+{
+	return io->backend->peer(io, fd, silence_ns);
+}
+
 uint64_t io_now(void)
 {
 	struct timespec now;

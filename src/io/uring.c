@@ -370,4 +370,5 @@ const struct io_backend io_backend_uring = {
 	.shutdown = socket_shutdown,
 	.close = socket_close,
 	.reset = socket_reset,
+	.peer = socket_peer,
 };

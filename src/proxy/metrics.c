@@ -142,6 +142,21 @@ static void write_refused(struct metrics *out, const struct proxy *proxy)
 	}
 }
 
+static void write_timed_out(struct metrics *out, const struct relay_stats *stats)
+{
+	static const char *const reasons[RELAY_TIMEOUTS] = {
+		[RELAY_TIMEOUT_IDLE] = "idle",
+		[RELAY_TIMEOUT_HALF_CLOSED] = "half_closed",
+		[RELAY_TIMEOUT_TUNNEL] = "tunnel_silent",
+		[RELAY_TIMEOUT_HOST] = "host_silent",
+	};
+
+	metrics_begin(out, "wg_tinyproxy_connections_timed_out_total", "counter",
+		      "Of those reset: because nothing was heard or sent for too long.");
+	for (size_t i = 0; i < RELAY_TIMEOUTS; i++)
+		add(out, "reason", reasons[i], stats->timed_out[i]);
+}
+
 static void write_connections(struct metrics *out, const struct proxy *proxy)
 {
 	const struct relay_stats *stats = relay_stats(proxy->relay);
@@ -155,6 +170,7 @@ static void write_connections(struct metrics *out, const struct proxy *proxy)
 	write_refused(out, proxy);
 	metrics_counter(out, "wg_tinyproxy_connections_reset_total",
 			"Connections that ended with a reset, from whichever side.", stats->resets);
+	write_timed_out(out, stats);
 	metrics_histogram(out, "wg_tinyproxy_connect_seconds",
 			  "Time from a connection's arrival until the target accepted it.",
 			  &stats->connect_time);
@@ -279,6 +295,7 @@ static void write_drops(struct metrics *out, const struct proxy *proxy)
 	add_drop(out, "stack", "unwanted", stack->rx_dropped);
 	add_drop(out, "stack", "memory", stack->rx_no_memory);
 	add_drop(out, "stack", "false_mtu", stack->pmtu_false);
+	add_drop(out, "stack", "half_open", stack->rx_syns_dropped);
 	add_drop(out, "udp", "socket_full", socket_drops(proxy));
 }
 

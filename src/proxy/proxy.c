@@ -108,6 +108,8 @@ static int start_stack(struct proxy *proxy)
 		.budget = &proxy->budget,
 		.conns_max = config->connections_max,
 		.connect_timeout_ns = config->connect_timeout_ns,
+		.idle_timeout_ns = config->idle_timeout_ns,
+		.half_closed_timeout_ns = config->half_closed_timeout_ns,
 		.target = &proxy->target,
 	};
 	struct stack_config stack_config = {
@@ -117,6 +119,7 @@ static int start_stack(struct proxy *proxy)
 		.conns_max = config->connections_max,
 		.budget = &proxy->budget,
 		.events = &relay_stack_events,
+		.hold_syns = config->egress_accept == CONFIG_ACCEPT_LATE,
 		.room = turn_room,
 		.push = turn_push,
 		.out_ctx = proxy,

@@ -42,6 +42,8 @@ struct relay_conn *conn_new(struct relay *relay)
 	list_append(&relay->conns, &conn->all);
 	list_init(&conn->dirty);
 	list_init(&conn->wait);
+	list_init(&conn->idle);
+	list_init(&conn->owing);
 	relay->stats.open++;
 	relay->stats.total++;
 	conn_mark_dirty(conn);
@@ -57,6 +59,8 @@ void conn_free(struct relay_conn *conn)
 	list_remove(&conn->all);
 	list_remove(&conn->dirty);
 	list_remove(&conn->wait);
+	list_remove(&conn->idle);
+	list_remove(&conn->owing);
 	relay->stats.open--;
 	budget_free(relay->config.budget, conn, sizeof(*conn));
 }
@@ -112,8 +116,15 @@ static void accepted(struct relay_conn *conn)
 		return;
 	}
 	conn_tell_dialled(conn, -1, 0);
-	conn_set_phase(conn, RELAY_OPEN);
+	conn_set_phase(conn, conn->held ? RELAY_ANSWERING : RELAY_OPEN);
 	conn_mark_dirty(conn);
+}
+
+void conn_answer(struct relay_conn *conn)
+{
+	if (conn->held && !stack_answer(conn->tunnel))
+		refuse(conn, -ENOBUFS);
+	conn->held = false;
 }
 
 /* --- one attempt ------------------------------------------------------------------------------- */

@@ -34,7 +34,9 @@ void conn_set_phase(struct relay_conn *conn, enum relay_phase phase)
 {
 	static const uint8_t legal[] = {
 		[RELAY_WAITING] = 1 << RELAY_DIALLING | 1 << RELAY_BROKEN,
-		[RELAY_DIALLING] = 1 << RELAY_WAITING | 1 << RELAY_OPEN | 1 << RELAY_BROKEN,
+		[RELAY_DIALLING] = 1 << RELAY_WAITING | 1 << RELAY_ANSWERING | 1 << RELAY_OPEN |
+				   1 << RELAY_BROKEN,
+		[RELAY_ANSWERING] = 1 << RELAY_OPEN | 1 << RELAY_BROKEN,
 		[RELAY_OPEN] = 1 << RELAY_BROKEN,
 		[RELAY_BROKEN] = 0,
 	};
@@ -58,7 +60,17 @@ void conn_break(struct relay_conn *conn)
 	conn_set_phase(conn, RELAY_BROKEN);
 	conn_tell_dialled(conn, -1, -ECONNABORTED);
 	list_remove(&conn->wait);
+	list_remove(&conn->idle);
+	list_remove(&conn->owing);
 	conn_mark_dirty(conn);
+}
+
+/* An operation on the host's socket has ended with an error. */
+static void break_by_host(struct relay_conn *conn, int error)
+{
+	if (error == -ETIMEDOUT)
+		conn->relay->stats.timed_out[RELAY_TIMEOUT_HOST]++;
+	conn_break(conn);
 }
 
 static void wait_on(struct relay_conn *conn, struct list *list)
@@ -104,6 +116,7 @@ static void take_received(struct relay_conn *conn, struct io_buf *buf, uint32_t 
 	if (!queue_push(&conn->to_tunnel.queue, budget, &bytes, 1))
 		conn_break(conn);
 	adapt_recv_limit(conn, received);
+	conn->moved = true;
 }
 
 void conn_recv_done(struct io_op *op, int result)
@@ -120,7 +133,7 @@ void conn_recv_done(struct io_op *op, int result)
 	else if (conn->phase == RELAY_OPEN && result == -ENOBUFS)
 		wait_on(conn, &list_entry(op->recv.pool, struct recv_pool, bufs)->waiting);
 	else if (conn->phase == RELAY_OPEN)
-		conn_break(conn);
+		break_by_host(conn, result);
 	if (buf != NULL)
 		buf_drop(&buf->buf);
 	conn_mark_dirty(conn);
@@ -197,13 +210,14 @@ void conn_send_done(struct io_op *op, int result)
 	struct queue *queue = &conn->to_host.queue;
 
 	if (result > 0) {
+		conn->moved = conn->sent = true;
 		queue_return(queue, conn->relay->config.budget, (size_t)result);
 		conn->to_credit += (size_t)result;
 		conn->relay->stats.host_bytes += (size_t)result;
 	}
 	queue_take_back(queue); /* after a short send */
 	if (conn->phase == RELAY_OPEN && result < 0)
-		conn_break(conn);
+		break_by_host(conn, result);
 	conn_mark_dirty(conn);
 }
 
@@ -279,12 +293,17 @@ void conn_work(struct relay_conn *conn)
 {
 	if (conn->phase == RELAY_WAITING)
 		conn_dial(conn);
-	if (conn->phase == RELAY_OPEN) {
+	if (conn->phase == RELAY_ANSWERING || conn->phase == RELAY_OPEN)
 		count_dial(conn);
+	if (conn->phase == RELAY_ANSWERING)
+		conn_answer(conn);
+	if (conn->phase == RELAY_OPEN) {
 		move_to_host(conn);
 		move_to_tunnel(conn);
 		start_recv(conn);
 		close_host_if_done(conn);
+		idle_note(conn);
+		owing_note(conn);
 	} else if (conn->phase == RELAY_BROKEN) {
 		work_broken(conn);
 	}

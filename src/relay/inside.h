@@ -22,6 +22,14 @@ struct recv_pool {
 	struct list waiting; /* in the order in which they are served */
 };
 
+enum { IDLE_LIMITS = RELAY_TIMEOUT_HALF_CLOSED + 1 };
+
+/* Open connections that end when they have moved no bytes for so long. */
+struct idle {
+	struct list conns; /* by moved_ns */
+	uint64_t limit_ns; /* 0: none */
+};
+
 struct relay {
 	struct relay_config config;
 	struct stack *stack;
@@ -35,6 +43,8 @@ struct relay {
 	struct list dialling;	/* an attempt is under way, by give_up_ns */
 	/* Want to receive or to write, but the budget had no room: [1] those who have bytes queued. */
 	struct list starved[2];
+	struct list owing; /* were sent something to the host, by asked_ns */
+	struct idle idle[IDLE_LIMITS];
 };
 
 /* The way of one direction's life; each step once, in this order. */
@@ -50,8 +60,9 @@ struct half {
 };
 
 enum relay_phase {
-	RELAY_WAITING,	/* for an address of the target: the first, or the next one */
-	RELAY_DIALLING, /* an address of it */
+	RELAY_WAITING,	 /* for an address of the target: the first, or the next one */
+	RELAY_DIALLING,	 /* an address of it */
+	RELAY_ANSWERING, /* it has accepted, and the tunnel's peer is being told */
 	RELAY_OPEN,
 	RELAY_BROKEN, /* reset on both sides, as soon as nothing is under way */
 };
@@ -73,7 +84,15 @@ struct relay_conn {
 	uint64_t dialled_ns; /* when dialling began; 0: how long it took is counted */
 	uint64_t give_up_ns; /* the end of this attempt, or of waiting for an address */
 	struct target_cursor cursor;
-	int error; /* of the last attempt */
+	int error;	   /* of the last attempt */
+	bool moved;	   /* bytes, since conn_work() last ran */
+	uint8_t idle_kind; /* enum relay_timeout: whose list `idle` is on */
+	uint64_t moved_ns; /* not much before bytes last moved */
+	struct list idle;
+	bool sent;	   /* to the host, since the kernel was last asked about its peer */
+	uint64_t asked_ns; /* when that was, or when something was sent after it */
+	struct list owing;
+	bool held; /* the tunnel's peer has had no answer to its SYN yet */
 	relay_dialled_fn *dialled;
 	void *dialled_ctx;
 	struct list all, dirty, wait; /* wait: on waiting, dialling, starved or a pool's list */
@@ -112,11 +131,28 @@ void conn_free(struct relay_conn *conn);
 void conn_dial(struct relay_conn *conn);
 /* The far side answered: 0, or a negative errno. */
 void conn_dialled(struct relay_conn *conn, int error);
+/* Works on a connection that is ANSWERING. */
+void conn_answer(struct relay_conn *conn);
 /* give_up_ns has come. */
 void conn_give_up(struct relay_conn *conn);
 
 /* Tells who asked, if somebody did and was not told yet. */
 void conn_tell_dialled(struct relay_conn *conn, int fd, int error);
+
+/* --- idle.c: open connections that nobody uses ------------------------------------------------ */
+
+void idle_init(struct relay *relay);
+/* Takes note of what has moved, or ended, since it was last called. */
+void idle_note(struct relay_conn *conn);
+void idle_turn(struct relay *relay);
+uint64_t idle_deadline(const struct relay *relay);
+
+/* --- owing.c: hosts that do not acknowledge --------------------------------------------------- */
+
+/* Takes note of what has been sent. */
+void owing_note(struct relay_conn *conn);
+void owing_turn(struct relay *relay);
+uint64_t owing_deadline(const struct relay *relay);
 
 /* --- half.c: RELAY_OPEN and after ------------------------------------------------------------- */
 

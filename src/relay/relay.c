@@ -9,6 +9,8 @@
  * makes one send for them, and the stack is never called from within itself.
  *
  *	dial.c	 how a connection comes to have two sides
+ *	idle.c	 how it ends when no bytes go
+ *	owing.c	 how it ends when the host is dead
  *	half.c	 how bytes and ends go from one side to the other
  *	queue.c	 where the bytes are in between
  */
@@ -48,18 +50,31 @@ static void *on_accepted(void *ctx, struct stack_conn *tunnel, const struct addr
 	return conn;
 }
 
+static void *on_offered(void *ctx, struct stack_conn *tunnel, const struct addr *from)
+{
+	struct relay_conn *conn = on_accepted(ctx, tunnel, from);
+
+	if (conn != NULL)
+		conn->held = true;
+	return conn;
+}
+
 static void on_connected(void *user)
 {
 	struct relay_conn *conn = user;
 
 	if (conn->phase == RELAY_DIALLING)
 		conn_dialled(conn, 0);
+	if (conn->phase == RELAY_ANSWERING)
+		conn_set_phase(conn, RELAY_OPEN);
+	conn_mark_dirty(conn);
 }
 
 static bool on_data(void *user, const struct iovec *iov, int count)
 {
 	struct relay_conn *conn = user;
 
+	conn->moved = true;
 	conn_mark_dirty(conn);
 	return queue_push(&conn->to_host.queue, conn->relay->config.budget, iov, count);
 }
@@ -71,6 +86,7 @@ static void on_acked(void *user, size_t len)
 	queue_return(&conn->to_tunnel.queue, conn->relay->config.budget, len);
 	if (conn->to_tunnel.queue.len == 0)
 		list_remove(&conn->wait); /* there is more room for who has nothing queued */
+	conn->moved = true;
 	conn_mark_dirty(conn);
 }
 
@@ -98,6 +114,8 @@ static void on_ended(void *user, enum stack_end how)
 	conn_mark_dirty(conn);
 	if (how == STACK_END_CLOSED)
 		return;
+	if (how == STACK_END_TIMEOUT && conn->phase == RELAY_OPEN)
+		conn->relay->stats.timed_out[RELAY_TIMEOUT_TUNNEL]++;
 	if (conn->phase == RELAY_DIALLING && !conn->send.busy)
 		conn_dialled(conn, error_of(how)); /* it was the tunnel that was dialled */
 	else
@@ -106,6 +124,7 @@ static void on_ended(void *user, enum stack_end how)
 
 const struct stack_events relay_stack_events = {
 	.accepted = on_accepted,
+	.offered = on_offered,
 	.connected = on_connected,
 	.data = on_data,
 	.acked = on_acked,
@@ -128,6 +147,8 @@ struct relay *relay_new(const struct relay_config *config)
 	list_init(&relay->dialling);
 	list_init(&relay->starved[0]);
 	list_init(&relay->starved[1]);
+	idle_init(relay);
+	list_init(&relay->owing);
 	list_init(&relay->small.waiting);
 	list_init(&relay->large.waiting);
 	if (io_pool_init(&relay->small.bufs, config->io, SMALL_BUFS, IDLE_LIMIT_MAX) < 0)
@@ -243,6 +264,8 @@ void relay_turn(struct relay *relay, uint64_t now_ns)
 	relay->now_ns = now_ns;
 	give_up_late(relay, &relay->waiting);
 	give_up_late(relay, &relay->dialling);
+	idle_turn(relay);
+	owing_turn(relay);
 	dial_waiting(relay);
 	feed_starved(relay, false);
 	feed_starved(relay, true);
@@ -264,16 +287,21 @@ static uint64_t first_to_give_up_ns(const struct list *waiting)
 				   : list_entry(waiting->next, struct relay_conn, wait)->give_up_ns;
 }
 
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 uint64_t relay_deadline(const struct relay *relay)
 {
-	uint64_t waiting_ns = first_to_give_up_ns(&relay->waiting);
-	uint64_t dialling_ns = first_to_give_up_ns(&relay->dialling);
+	uint64_t deadline_ns = earlier(idle_deadline(relay), owing_deadline(relay));
 
 	/* This turn may have made the room that somebody waits for. */
 	if (!list_empty(&relay->dirty) || !list_empty(&relay->small.waiting) ||
 	    !list_empty(&relay->large.waiting) || may_feed(relay, false) || may_feed(relay, true))
 		return 0;
-	return waiting_ns < dialling_ns ? waiting_ns : dialling_ns;
+	deadline_ns = earlier(deadline_ns, first_to_give_up_ns(&relay->waiting));
+	return earlier(deadline_ns, first_to_give_up_ns(&relay->dialling));
 }
 
 void relay_abort_all(struct relay *relay)

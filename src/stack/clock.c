@@ -29,6 +29,8 @@ static const uint64_t tick_ns = TCP_TMR_INTERVAL * NS_PER_MS;
 enum {
 	TICKS_PER_SLOW_TICK = TCP_SLOW_INTERVAL / TCP_TMR_INTERVAL,
 	TIME_WAIT_TICKS = 2 * TCP_MSL / TCP_SLOW_INTERVAL,
+	/* As long as keep-alives wait in other states (conn.c); RFC 9293, 3.8.3: at least 100 s. */
+	SILENCE_TICKS = 120000 / TCP_SLOW_INTERVAL,
 	WHEEL_SIZE = 1024, /* 102 s: longer than anybody sleeps */
 	/* The end of 10,000 connections a second that take 400 ms for it. */
 	ORPHANS_MAX = 4096,
@@ -107,6 +109,22 @@ static bool ends_orphan(struct tcp_pcb *pcb, uint32_t *orphans)
 	return true;
 }
 
+/*
+ * Our end is sent, and the peer has said nothing since: it is gone. One with a closed window answers
+ * probes, and is waited for.
+ */
+static bool is_silent(const struct tcp_pcb *pcb)
+{
+	return (pcb->state == FIN_WAIT_1 || pcb->state == CLOSING || pcb->state == LAST_ACK) &&
+	       tcp_ticks - pcb->tmr > SILENCE_TICKS;
+}
+
+static void fall_asleep(struct tcp_pcb *pcb)
+{
+	put_on_wheel(pcb, tcp_ticks);
+	tcp_set_flags(pcb, TF_ASLEEP);
+}
+
 static void put_idle_to_sleep(void)
 {
 	struct tcp_pcb *next;
@@ -114,10 +132,10 @@ static void put_idle_to_sleep(void)
 
 	for (struct tcp_pcb *pcb = tcp_active_pcbs; pcb != NULL; pcb = next) {
 		next = pcb->next;
-		if (ends_orphan(pcb, &orphans) || is_busy(pcb))
-			continue;
-		put_on_wheel(pcb, tcp_ticks);
-		tcp_set_flags(pcb, TF_ASLEEP);
+		if (is_silent(pcb))
+			tcp_abandon(pcb, 1);
+		else if (!ends_orphan(pcb, &orphans) && !is_busy(pcb))
+			fall_asleep(pcb);
 	}
 	/* Memory is for connections that live: when it is short, TIME_WAIT ends at once. */
 	while (tcp_tw_pcbs != NULL) {

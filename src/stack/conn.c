@@ -17,42 +17,16 @@
 
 #include "lwip/priv/tcp_priv.h"
 
-#include <errno.h>
 #include <string.h>
 #include <sys/uio.h>
 
 enum {
-	WINDOW_START = 65535, /* what a SYN can say without scaling (RFC 7323, section 2.2) */
-	WINDOW_MIN = 8192,
 	DATA_IOV_MAX = 64,
 	WRITE_LEAST = 4096,
 	KEEPALIVE_IDLE_MS = 60000,
 	KEEPALIVE_INTERVAL_MS = 15000,
 	KEEPALIVE_COUNT = 4,
 };
-
-void addr_to_lwip(const struct addr *addr, ip_addr_t *ip)
-{
-	memset(ip, 0, sizeof(*ip));
-	if (addr->family == ADDR_V4) {
-		IP_SET_TYPE_VAL(*ip, IPADDR_TYPE_V4);
-		memcpy(&ip_2_ip4(ip)->addr, addr->ip, 4);
-	} else {
-		IP_SET_TYPE_VAL(*ip, IPADDR_TYPE_V6);
-		memcpy(ip_2_ip6(ip)->addr, addr->ip, 16);
-	}
-}
-
-static void addr_from_lwip(struct addr *addr, const ip_addr_t *ip, uint16_t port)
-{
-	memset(addr, 0, sizeof(*addr));
-	addr->port = port;
-	addr->family = IP_IS_V6(ip) ? ADDR_V6 : ADDR_V4;
-	if (addr->family == ADDR_V6)
-		memcpy(addr->ip, ip_2_ip6(ip)->addr, 16);
-	else
-		memcpy(addr->ip, &ip_2_ip4(ip)->addr, 4);
-}
 
 static void mark_dirty(struct stack_conn *conn)
 {
@@ -63,7 +37,7 @@ static void mark_dirty(struct stack_conn *conn)
 
 /* --- life ----------------------------------------------------------------------------------- */
 
-static struct stack_conn *conn_new(struct stack *stack, void *user)
+struct stack_conn *conn_create(struct stack *stack, void *user)
 {
 	struct stack_conn *conn;
 
@@ -80,16 +54,16 @@ static struct stack_conn *conn_new(struct stack *stack, void *user)
 	return conn;
 }
 
-static void conn_free(struct stack_conn *conn)
+void conn_destroy(struct stack_conn *conn)
 {
+	hold_end(conn);
 	list_remove(&conn->all);
 	list_remove(&conn->work);
 	conn->stack->stats.conns--;
 	budget_free(conn->stack->config.budget, conn, sizeof(*conn));
 }
 
-/* No callback of this pcb reaches us any more. */
-static void detach(struct stack_conn *conn)
+void conn_detach(struct stack_conn *conn)
 {
 	tcp_arg(conn->pcb, NULL);
 	tcp_recv(conn->pcb, NULL);
@@ -98,9 +72,9 @@ static void detach(struct stack_conn *conn)
 	conn->pcb = NULL;
 }
 
-/* ended() comes with the next turn: never from within a call of the owner's. */
-static void end_later(struct stack_conn *conn, enum stack_end how)
+void conn_end_later(struct stack_conn *conn, enum stack_end how)
 {
+	hold_end(conn);
 	conn->state = STACK_CONN_ENDING;
 	conn->how = (uint8_t)how;
 	list_remove(&conn->work);
@@ -112,7 +86,7 @@ static void end_now(struct stack_conn *conn, enum stack_end how)
 	struct stack *stack = conn->stack;
 	void *user = conn->user;
 
-	conn_free(conn);
+	conn_destroy(conn);
 	stack->in_event = true;
 	stack->config.events->ended(user, how);
 	stack->in_event = false;
@@ -134,7 +108,7 @@ void conn_drop(struct stack_conn *conn)
 	struct tcp_pcb *pcb = conn->pcb;
 
 	if (pcb != NULL) {
-		detach(conn);
+		conn_detach(conn);
 		tcp_abandon(pcb, 0);
 	}
 	end_now(conn, STACK_END_RESET);
@@ -147,11 +121,11 @@ static void detach_if_done(struct stack_conn *conn)
 
 	if (!conn->fin_seen || !conn->shut || conn->lent > 0)
 		return;
-	detach(conn);
+	conn_detach(conn);
 	/* From here on lwIP's own time-outs for closed connections apply, and the clock's. */
 	tcp_set_flags(pcb, TF_RXCLOSED);
 	pcb->tmr = tcp_ticks;
-	end_later(conn, STACK_END_CLOSED);
+	conn_end_later(conn, STACK_END_CLOSED);
 }
 
 /* --- lwIP's callbacks ------------------------------------------------------------------------ */
@@ -224,8 +198,8 @@ static err_t on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *chain, err_t e
 		return ERR_MEM; /* lwIP keeps it and offers it again */
 	/* With its FIN behind it, it would not be offered again in every state: no silent loss. */
 	pbuf_free(chain);
-	detach(conn);
-	end_later(conn, STACK_END_RESET);
+	conn_detach(conn);
+	conn_end_later(conn, STACK_END_RESET);
 	tcp_abort(pcb);
 	return ERR_ABRT;
 }
@@ -258,7 +232,7 @@ static void on_error(void *arg, err_t err)
 	end_now(conn, how);
 }
 
-static void attach(struct stack_conn *conn, struct tcp_pcb *pcb)
+void conn_attach(struct stack_conn *conn, struct tcp_pcb *pcb)
 {
 	conn->pcb = pcb;
 	tcp_arg(pcb, conn);
@@ -272,132 +246,7 @@ static void attach(struct stack_conn *conn, struct tcp_pcb *pcb)
 	pcb->keep_cnt = KEEPALIVE_COUNT;
 }
 
-/*
- * With window scaling agreed on, lwIP offers all of TCP_WND: take back what nobody has seen yet. With
- * many connections for the memory that there is, what a peer may send unasked is less than usual.
- */
-static void start_window(struct stack_conn *conn)
-{
-	const struct stack *stack = conn->stack;
-	struct tcp_pcb *pcb = conn->pcb;
-	size_t share = stack->config.budget->limit / 8 / stack->stats.conns;
-
-	conn->window = (uint32_t)LWIP_MIN(WINDOW_START, LWIP_MAX(share, WINDOW_MIN));
-	pcb->rcv_wnd = LWIP_MIN(pcb->rcv_wnd, conn->window);
-	pcb->rcv_ann_wnd = LWIP_MIN(pcb->rcv_ann_wnd, conn->window);
-	pcb->rcv_ann_right_edge = pcb->rcv_nxt + pcb->rcv_ann_wnd;
-}
-
-err_t conn_accept(void *arg, struct tcp_pcb *pcb, err_t err)
-{
-	struct stack *stack = arg;
-	struct stack_conn *conn;
-	struct addr from;
-
-	if (err != ERR_OK || pcb == NULL) {
-		stack->stats.rx_no_memory++;
-		return ERR_VAL;
-	}
-	conn = conn_new(stack, NULL);
-	if (conn != NULL) {
-		addr_from_lwip(&from, &pcb->remote_ip, pcb->remote_port);
-		stack->in_event = true;
-		conn->user = stack->config.events->accepted(stack->config.events_ctx, conn, &from);
-		stack->in_event = false;
-	}
-	if (conn == NULL || conn->user == NULL) {
-		stack->stats.refused++;
-		if (conn != NULL)
-			conn_free(conn);
-		return ERR_MEM; /* lwIP answers with RST */
-	}
-	conn->state = STACK_CONN_OPEN;
-	attach(conn, pcb);
-	start_window(conn);
-	return ERR_OK;
-}
-
-static err_t on_connected(void *arg, struct tcp_pcb *pcb, err_t err)
-{
-	struct stack_conn *conn = arg;
-
-	(void)pcb;
-	(void)err; /* always ERR_OK: failures come to on_error() */
-	conn->state = STACK_CONN_OPEN;
-	start_window(conn);
-	conn->stack->in_event = true;
-	conn->stack->config.events->connected(conn->user);
-	conn->stack->in_event = false;
-	return ERR_OK;
-}
-
 /* --- the owner's calls ------------------------------------------------------------------------ */
-
-static const struct addr *own_addr(const struct stack *stack, uint8_t family)
-{
-	for (size_t i = 0; i < stack->config.addrs_count; i++) {
-		if (stack->config.addrs[i].family == family)
-			return &stack->config.addrs[i];
-	}
-	return NULL;
-}
-
-/* A pcb with our address and a port that leads to this target alone. */
-static struct tcp_pcb *new_pcb(struct stack *stack, const struct addr *own, const ip_addr_t *to,
-			       uint16_t to_port, int *error)
-{
-	struct tcp_pcb *pcb = tcp_new_ip_type(own->family == ADDR_V6 ? IPADDR_TYPE_V6
-								     : IPADDR_TYPE_V4);
-
-	*error = -ENOBUFS;
-	if (pcb == NULL)
-		return NULL;
-	/* Set, not bound: tcp_bind() would walk all connections to find what port_choose() knows. */
-	addr_to_lwip(own, &pcb->local_ip);
-	tcp_bind_netif(pcb, &stack->netif);
-	pcb->local_port = port_choose(pcb, to, to_port);
-	if (pcb->local_port == 0) {
-		*error = -EADDRNOTAVAIL;
-		tcp_abort(pcb);
-		return NULL;
-	}
-	return pcb;
-}
-
-struct stack_conn *stack_connect(struct stack *stack, const struct addr *to, void *user, int *error)
-{
-	const struct addr *own = own_addr(stack, to->family);
-	struct stack_conn *conn;
-	struct tcp_pcb *pcb;
-	ip_addr_t ip;
-
-	CHECK(!stack->in_event);
-	*error = -EAFNOSUPPORT;
-	if (own == NULL)
-		return NULL;
-	*error = -ENOBUFS;
-	if (!has_room(stack))
-		return NULL; /* lwIP would make room by killing another connection */
-	addr_to_lwip(to, &ip);
-	pcb = new_pcb(stack, own, &ip, to->port, error);
-	if (pcb == NULL)
-		return NULL;
-	*error = -ENOBUFS;
-	conn = conn_new(stack, user);
-	if (conn == NULL) {
-		tcp_abort(pcb);
-		return NULL;
-	}
-	attach(conn, pcb);
-	clock_touch();
-	if (tcp_connect(pcb, &ip, to->port, on_connected) != ERR_OK) {
-		detach(conn);
-		tcp_abort(pcb);
-		conn_free(conn);
-		return NULL;
-	}
-	return conn;
-}
 
 size_t stack_write(struct stack_conn *conn, const uint8_t *bytes, size_t len)
 {
@@ -478,11 +327,13 @@ void stack_abort(struct stack_conn *conn)
 	struct tcp_pcb *pcb = conn->pcb;
 
 	CHECK(!conn->stack->in_event);
+	if (conn->state == STACK_CONN_HELD)
+		hold_refuse(conn);
 	if (conn->state == STACK_CONN_ENDING)
 		return;
-	detach(conn);
+	conn_detach(conn);
 	tcp_abort(pcb);
-	end_later(conn, STACK_END_RESET);
+	conn_end_later(conn, STACK_END_RESET);
 }
 
 void conn_output(struct stack *stack)

@@ -39,13 +39,17 @@ static void draw_keys(void)
 }
 
 /* Addresses of so many words, as they are in a packet; ports as lwIP has them. */
-static struct tcp_pcb **chain_of(const uint32_t *local, const uint32_t *remote, size_t words,
-				 uint32_t ports)
+static uint64_t hash_of(const uint32_t *local, const uint32_t *remote, size_t words, uint32_t ports)
 {
 	uint64_t hash = keys[0] + keys[1] * ports;
 
 	for (size_t i = 0; i < words; i++)
 		hash += keys[2 + 2 * i] * local[i] + keys[3 + 2 * i] * remote[i];
+	return hash;
+}
+
+static struct tcp_pcb **chain_at(uint64_t hash)
+{
 	return &chains[hash >> (64 - CHAIN_BITS)];
 }
 
@@ -58,7 +62,7 @@ static struct tcp_pcb **chain_for(const ip_addr_t *local, const ip_addr_t *remot
 {
 	size_t words = IP_IS_V6(local) ? IP_WORDS_MAX : 1;
 
-	return chain_of(ip_2_ip6(local)->addr, ip_2_ip6(remote)->addr, words, ports);
+	return chain_at(hash_of(ip_2_ip6(local)->addr, ip_2_ip6(remote)->addr, words, ports));
 }
 
 void tcp_demux_add(struct tcp_pcb *pcb)
@@ -110,22 +114,35 @@ struct tcp_pcb *tcp_demux_find(const ip_addr_t *local_ip, const ip_addr_t *remot
 	return pcb;
 }
 
-void demux_expect(const uint8_t *packet)
+/* Of a TCP packet on its way in. */
+static uint64_t hash_packet(const uint8_t *packet)
 {
 	bool v4 = packet[0] >> 4 == 4;
 	size_t words = v4 ? 1 : IP_WORDS_MAX, ip_len = words * sizeof(uint32_t);
 	const uint8_t *from = packet + (v4 ? IP4_FROM_AT : IP6_FROM_AT);
 	uint32_t remote[IP_WORDS_MAX], local[IP_WORDS_MAX];
 	uint16_t ports[2];
-	struct tcp_pcb *pcb;
 
 	memcpy(remote, from, ip_len);
 	memcpy(local, from + ip_len, ip_len);
 	memcpy(ports, from + 2 * ip_len, sizeof(ports));
-	pcb = *chain_of(local, remote, words,
-			both_ports(lwip_ntohs(ports[1]), lwip_ntohs(ports[0])));
+	return hash_of(local, remote, words,
+		       both_ports(lwip_ntohs(ports[1]), lwip_ntohs(ports[0])));
+}
+
+void demux_expect(const uint8_t *packet)
+{
+	struct tcp_pcb *pcb = *chain_at(hash_packet(packet));
+
 	if (pcb != NULL)
 		prefetch(pcb, sizeof(*pcb));
+}
+
+uint32_t demux_hash(const uint8_t *packet)
+{
+	if (keys[0] == 0)
+		draw_keys();
+	return (uint32_t)(hash_packet(packet) >> 32);
 }
 
 void demux_drop(const struct netif *netif)

@@ -21,12 +21,21 @@ struct merge {
 	struct segment segment;	  /* all of it */
 };
 
+/* SYNs that wait for stack_answer(). */
+enum { HOLD_CHAINS = 1024 };
+
+struct hold {
+	struct held *chains[HOLD_CHAINS];
+	uint32_t half_open; /* connections HELD or ANSWERED */
+};
+
 struct stack {
 	struct stack_config config;
 	struct stack_stats stats;
 	struct netif netif;
 	struct tcp_pcb *listeners[STACK_ADDRS_MAX];
-	struct merge merge;    /* empty between two calls of stack_input() */
+	struct merge merge; /* empty between two calls of stack_input() */
+	struct hold hold;
 	struct list conns;     /* all of them */
 	struct list dirty;     /* written to since the last turn: tcp_output() is due */
 	struct list ending;    /* over; ended() is due in the next turn */
@@ -37,14 +46,17 @@ struct stack {
 };
 
 enum stack_conn_state {
-	STACK_CONN_OPENING, /* our SYN is out */
+	STACK_CONN_OPENING,  /* our SYN is out */
+	STACK_CONN_HELD,     /* the peer's SYN waits for stack_answer() */
+	STACK_CONN_ANSWERED, /* our SYN-ACK is out */
 	STACK_CONN_OPEN,
 	STACK_CONN_ENDING, /* detached from its pcb, waits for ended() */
 };
 
 struct stack_conn {
 	struct stack *stack;
-	struct tcp_pcb *pcb; /* NULL once detached */
+	struct tcp_pcb *pcb; /* NULL while held, and once detached */
+	struct held *held;   /* the peer's SYN; NULL once answered */
 	void *user;
 	struct list all;
 	struct list work;     /* on dirty or ending */
@@ -81,6 +93,8 @@ bool filter_wants_memory(const struct dgram *packet);
 
 /* --- merge.c: many segments into one -------------------------------------------------------- */
 
+/* Of two packets with a TCP header: the same addresses and ports. */
+bool merge_same_flow(const uint8_t *a, const uint8_t *b);
 /* Takes a packet that the filter has let in; owned. lwIP gets it now or with its successors. */
 void merge_input(struct stack *stack, struct pbuf *pbuf);
 /* lwIP gets what is held: at the end of each batch. */
@@ -102,13 +116,37 @@ uint64_t clock_deadline(void);
 
 /* A TCP packet, let in by the filter, that lwIP gets soon: its connection's memory is fetched. */
 void demux_expect(const uint8_t *packet);
+/* Of the addresses and ports of such a packet; nobody else can tell which ones collide. */
+uint32_t demux_hash(const uint8_t *packet);
 /* What lwIP still holds for this interface: connections in TIME_WAIT or waiting for a last ACK. */
 void demux_drop(const struct netif *netif);
 
-/* --- conn.c --------------------------------------------------------------------------------- */
+/* --- hold.c: SYNs that wait for the owner ----------------------------------------------------- */
+
+/* Of a packet that the filter has let in: it begins, or changes, what is held; lwIP must not see it. */
+bool hold_takes(struct stack *stack, const struct pbuf *pbuf);
+/* The connection is HELD or ANSWERED no longer; what is left of its SYN is freed. */
+void hold_end(struct stack_conn *conn);
+/* RST in answer to a held SYN, whose connection ends. */
+void hold_refuse(struct stack_conn *conn);
+void hold_refuse_all(struct stack *stack);
+
+/* --- open.c: how connections come about ------------------------------------------------------- */
 
 void addr_to_lwip(const struct addr *addr, ip_addr_t *ip);
 err_t conn_accept(void *stack, struct tcp_pcb *pcb, err_t err);
+
+/* --- conn.c --------------------------------------------------------------------------------- */
+
+/* NULL: no memory, or conns_max. */
+struct stack_conn *conn_create(struct stack *stack, void *user);
+void conn_destroy(struct stack_conn *conn);
+/* From now on the pcb's callbacks come to the connection. */
+void conn_attach(struct stack_conn *conn, struct tcp_pcb *pcb);
+/* No callback of its pcb reaches the connection any more. */
+void conn_detach(struct stack_conn *conn);
+/* ended() comes with the next turn: never from within a call of the owner's. */
+void conn_end_later(struct stack_conn *conn, enum stack_end how);
 /* Emits ended() for all that is over. */
 void conn_reap(struct stack *stack);
 /* Without a word to the peer; ended() at once. */

@@ -60,7 +60,7 @@ static bool parse_plain(struct segment *segment, uint8_t *packet, size_t len)
 	return true;
 }
 
-static bool same_flow(const uint8_t *a, const uint8_t *b)
+bool merge_same_flow(const uint8_t *a, const uint8_t *b)
 {
 	if (a[0] != b[0])
 		return false;
@@ -76,7 +76,7 @@ static bool carries_on(const struct merge *merge, const struct segment *next)
 	return held->bytes > 0 && next->bytes > 0 && next->seq == held->seq + held->bytes &&
 	       (int32_t)(next->ack - held->ack) >= 0 &&
 	       held->header_len + held->bytes + next->bytes <= MERGED_MAX &&
-	       same_flow(held->packet, next->packet);
+	       merge_same_flow(held->packet, next->packet);
 }
 
 /* A pure acknowledgement that says all that the held one does, and more. */
@@ -85,7 +85,7 @@ static bool supersedes(const struct merge *merge, const struct segment *next)
 	const struct segment *held = &merge->segment;
 
 	return held->bytes == 0 && next->bytes == 0 && next->seq == held->seq &&
-	       (int32_t)(next->ack - held->ack) > 0 && same_flow(held->packet, next->packet);
+	       (int32_t)(next->ack - held->ack) > 0 && merge_same_flow(held->packet, next->packet);
 }
 
 static void hold(struct merge *merge, const struct segment *segment, struct pbuf *pbuf)
@@ -145,7 +145,10 @@ void merge_input(struct stack *stack, struct pbuf *pbuf)
 
 	if (!parse_plain(&segment, pbuf->payload, pbuf->len)) {
 		merge_flush(stack);
-		ip_input(pbuf, &stack->netif);
+		if (hold_takes(stack, pbuf))
+			pbuf_free(pbuf);
+		else
+			ip_input(pbuf, &stack->netif);
 	} else if (merge->head != NULL && carries_on(merge, &segment)) {
 		append(merge, &segment, pbuf);
 		stack->stats.rx_merged++;

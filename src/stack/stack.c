@@ -211,10 +211,19 @@ struct stack *stack_new(const struct stack_config *config, uint64_t now_ns)
 	return stack;
 }
 
+static void close_listeners(struct stack *stack)
+{
+	for (size_t i = 0; i < STACK_ADDRS_MAX; i++) {
+		if (stack->listeners[i] != NULL)
+			tcp_close(stack->listeners[i]);
+		stack->listeners[i] = NULL;
+	}
+}
+
 void stack_free(struct stack *stack)
 {
 	CHECK(!stack->in_event);
-	stack_unlisten(stack);
+	close_listeners(stack);
 	while (!list_empty(&stack->conns))
 		conn_drop(list_entry(stack->conns.next, struct stack_conn, all));
 	demux_drop(&stack->netif);
@@ -263,11 +272,9 @@ int stack_listen(struct stack *stack, uint16_t port)
 
 void stack_unlisten(struct stack *stack)
 {
-	for (size_t i = 0; i < STACK_ADDRS_MAX; i++) {
-		if (stack->listeners[i] != NULL)
-			tcp_close(stack->listeners[i]);
-		stack->listeners[i] = NULL;
-	}
+	CHECK(!stack->in_event);
+	close_listeners(stack);
+	hold_refuse_all(stack);
 }
 
 void stack_advance(struct stack *stack, uint64_t now_ns)

@@ -12,7 +12,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { BUDGET = 64 << 20, TIMEOUT_MS = 5000 /* of both relays */ };
+enum { BUDGET = 64 << 20, TIMEOUT_MS = 5000 /* of both relays, about */ };
 
 /* A call tries up to six addresses in their order when their number is added to a multiple of 60. */
 static void try_in_order(struct target *target)

@@ -9,7 +9,7 @@
 enum {
 	CONNS = 96,
 	CONN_MEMORY_MIN = 4096,	 /* src/relay/inside.h */
-	STACK_ROOM = 160 * 1024, /* what the stack keeps for itself, and a little more */
+	STACK_ROOM = 192 * 1024, /* what the stack keeps for itself, and a little more */
 };
 
 /* A client's end of a connection that the relay has got. */

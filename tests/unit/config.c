@@ -130,6 +130,9 @@ Test(config, defaults_are_the_documented_ones)
 	cr_expect_eq(config.memory_limit, 64 << 20);
 	cr_expect_eq(config.connect_timeout_ns, 5000000000);
 	cr_expect_eq(config.drain_timeout_ns, 25000000000);
+	cr_expect_eq(config.idle_timeout_ns, 0);
+	cr_expect_eq(config.half_closed_timeout_ns, 3600000000000);
+	cr_expect_eq(config.egress_accept, CONFIG_ACCEPT_LATE);
 	cr_expect_eq(config.io_backend, CONFIG_IO_AUTO);
 	cr_expect_eq(config.sandbox, CONFIG_SANDBOX_AUTO);
 	cr_expect_str_eq(config.aead_engine, "auto");
@@ -478,7 +481,7 @@ Test(config, help_has_a_line_per_variable)
 				  strstr(line, "[optional]") != NULL ||
 				  strstr(line, "[default ") != NULL,
 			  "%s", line);
-	cr_expect_eq(count, 25);
+	cr_expect_eq(count, 28);
 	cr_expect_eq(strncmp(config_help(8), "WG_MTU ", 7), 0);
 	cr_expect_not_null(strstr(config_help(8), "[default 1420]"));
 }

@@ -30,6 +30,7 @@ struct fake_socket {
 	bool broken;   /* RST received */
 	bool shut;     /* FIN sent */
 	int peer;      /* -1: gone */
+	enum io_peer stands;
 	uint8_t *bytes;
 	size_t len, size;
 	int backlog[BACKLOG_MAX]; /* a listener's: product ends nobody has accepted */
@@ -554,6 +555,14 @@ static void fake_tune(struct io *io, int fd)
 	CHECK(socket_of(io, fd)->products);
 }
 
+static enum io_peer fake_peer(struct io *io, int fd, uint64_t silence_ns)
+{
+	const struct fake_socket *peer = peer_of(io, socket_of(io, fd));
+
+	(void)silence_ns;
+	return peer == NULL ? IO_PEER_EVEN : peer->stands;
+}
+
 const struct io_backend io_backend_fake = {
 	.name = "fake",
 	.init = fake_init,
@@ -569,6 +578,7 @@ const struct io_backend io_backend_fake = {
 	.shutdown = fake_io_shutdown,
 	.close = fake_io_close,
 	.reset = fake_io_reset,
+	.peer = fake_peer,
 };
 
 /* --- for the test ------------------------------------------------------------------------------ */
@@ -576,6 +586,11 @@ const struct io_backend io_backend_fake = {
 struct fake_faults *fake_io_faults(struct io *io)
 {
 	return &fake_of(io)->faults;
+}
+
+void fake_io_stand(struct io *io, int end, enum io_peer stands)
+{
+	socket_of(io, end)->stands = stands;
 }
 
 uint64_t fake_io_now(const struct io *io)

@@ -63,6 +63,9 @@ size_t fake_io_read(struct io *io, int end, void *bytes, size_t len);
 bool fake_io_ended(const struct io *io, int end);
 bool fake_io_was_reset(const struct io *io, int end);
 
+/* What io_peer() says of the test's end. */
+void fake_io_stand(struct io *io, int end, enum io_peer stands);
+
 /* The test's end: FIN; close (RST when bytes are unread, as the kernel does); RST. */
 void fake_io_shutdown(struct io *io, int end);
 void fake_io_close(struct io *io, int end);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 struct world world;
+uint64_t world_idle_timeout_ns, world_half_closed_timeout_ns;
 
 void world_resolve(const struct addr *addrs, size_t count)
 {
@@ -32,7 +33,10 @@ void world_init(uint64_t seed, size_t budget)
 			.io = &world.io,
 			.budget = &world.pair.side[i].budget,
 			.conns_max = 100,
-			.connect_timeout_ns = 5 * NS_PER_S,
+			/* The client's side has a little more patience: the other one gives up. */
+			.connect_timeout_ns = 5 * NS_PER_S + (i == 0 ? 300 * NS_PER_MS : 0),
+			.idle_timeout_ns = i == 0 ? 0 : world_idle_timeout_ns,
+			.half_closed_timeout_ns = i == 0 ? 0 : world_half_closed_timeout_ns,
 			.target = &world.target[i],
 		};
 

@@ -41,6 +41,9 @@ struct world {
 
 extern struct world world;
 
+/* Of the target's side, from the next world_init() on; 0: none. */
+extern uint64_t world_idle_timeout_ns, world_half_closed_timeout_ns;
+
 /* `budget`: the limit of each side, in bytes. */
 void world_init(uint64_t seed, size_t budget);
 

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool pair_accepts_early;
+
 /* A receive buffer of its own for each packet, so that the sanitizers see every misuse. */
 struct wire_buf {
 	struct buf buf;
@@ -81,6 +83,7 @@ void pair_init(struct stack_pair *pair, uint64_t seed, const struct stack_events
 			.budget = &side->budget,
 			.events = events,
 			.events_ctx = events_ctx[i],
+			.hold_syns = events->offered != NULL && !pair_accepts_early,
 			.room = wire_room,
 			.push = wire_push,
 			.out_ctx = side,

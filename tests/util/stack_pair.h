@@ -65,7 +65,10 @@ uint64_t pair_random(uint64_t *seed); /* xorshift64*: the seed is never 0 */
 
 struct addr pair_addr(int side, uint8_t family, uint16_t port);
 
-/* `events_ctx[i]` goes to side i's accepted(). */
+/* Stacks hold SYNs whenever their events have offered(), unless this is set before pair_init(). */
+extern bool pair_accepts_early;
+
+/* `events_ctx[i]` goes to side i's accepted() and offered(). */
 void pair_init(struct stack_pair *pair, uint64_t seed, const struct stack_events *events,
 	       void *events_ctx[2]);
 void pair_fini(struct stack_pair *pair);

@@ -132,6 +132,19 @@ static void *on_accepted(void *ctx, struct stack_conn *conn, const struct addr *
 	return end;
 }
 
+static void *on_offered(void *ctx, struct stack_conn *conn, const struct addr *from)
+{
+	struct stack_peer *peer = ctx;
+	struct peer_end *end;
+
+	peer->offered++;
+	if (peer->refuses_offers)
+		return NULL;
+	end = on_accepted(ctx, conn, from);
+	end->connected = false;
+	return end;
+}
+
 static void on_connected(void *user)
 {
 	((struct peer_end *)user)->connected = true;
@@ -165,6 +178,7 @@ static void on_ended(void *user, enum stack_end how)
 
 static const struct stack_events events = {
 	.accepted = on_accepted,
+	.offered = on_offered,
 	.connected = on_connected,
 	.data = on_data,
 	.acked = on_acked,
@@ -172,7 +186,7 @@ static const struct stack_events events = {
 	.ended = on_ended,
 };
 
-static void start_stack(struct stack_peer *peer)
+static void start_stack(struct stack_peer *peer, bool hold_syns, uint32_t conns_max)
 {
 	/* lwIP's clock outlives a stack: the next one in the same process goes on from there. */
 	static uint64_t start_ns = 1000000000;
@@ -180,7 +194,8 @@ static void start_stack(struct stack_peer *peer)
 		.addrs = {{.family = ADDR_V4, .ip = {10, 0, 0, 1}}},
 		.addrs_count = 1,
 		.mtu = HEADERS_LEN + PEER_MSS,
-		.conns_max = UINT32_MAX,
+		.conns_max = conns_max,
+		.hold_syns = hold_syns,
 		.budget = &peer->budget,
 		.events = &events,
 		.events_ctx = peer,
@@ -200,10 +215,16 @@ static void start_stack(struct stack_peer *peer)
 void peer_init(struct stack_peer *peer, size_t conns)
 {
 	memset(peer, 0, sizeof(*peer));
-	start_stack(peer);
+	start_stack(peer, false, UINT32_MAX);
 	for (size_t i = 0; i < conns; i++)
 		peer_dial(peer, (uint16_t)(PEER_FIRST_PORT + i));
 	CHECK(stack_stats(peer->stack)->conns == conns);
+}
+
+void peer_init_holding(struct stack_peer *peer, uint32_t conns_max)
+{
+	memset(peer, 0, sizeof(*peer));
+	start_stack(peer, true, conns_max);
 }
 
 void peer_fini(struct stack_peer *peer)
@@ -258,7 +279,7 @@ struct dgram peer_segment(struct stack_peer *peer, uint16_t port, uint8_t flags,
 		.flags = flags,
 		.seq = conn->seq,
 		.ack = flags & PEER_ACK ? conn->ack : 0,
-		.window = UINT16_MAX,
+		.window = conn->is_full ? 0 : UINT16_MAX,
 		.len = (uint16_t)len,
 		.options_len = flags & PEER_SYN ? SYN_OPTIONS_LEN : 0,
 	};

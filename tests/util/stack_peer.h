@@ -34,6 +34,7 @@ struct peer_conn {
 	uint32_t acked; /* what the stack acknowledged last */
 	uint8_t heard;	/* all flags that the stack has sent */
 	bool dialled;	/* by the stack */
+	bool is_full;	/* the peer's window is closed */
 };
 
 /* A segment of the stack's, or one that the peer makes up as it likes. */
@@ -66,11 +67,15 @@ struct stack_peer {
 	struct peer_end *end[65536];
 	struct peer_end ends[PEER_ENDS_MAX];
 	uint32_t ends_count;
+	uint32_t offered;    /* SYNs that the owner was asked about */
+	bool refuses_offers; /* by offered() itself */
 	uint8_t room[65536];
 };
 
 /* Opens so many connections, from PEER_FIRST_PORT on. */
 void peer_init(struct stack_peer *peer, size_t conns);
+/* None is open, the stack holds SYNs, and `conns_max` is its limit. */
+void peer_init_holding(struct stack_peer *peer, uint32_t conns_max);
 void peer_fini(struct stack_peer *peer);
 
 /* Builds the peer's next segment, `len` bytes of any content, in `room`; it is not sent. */
