@@ -122,7 +122,8 @@ void pmtu_timeout(struct tcp_pcb *pcb)
 	uint16_t before = LWIP_MAX(pcb->mss, pcb->pmtu_failed), mss;
 	bool doubt;
 
-	if (pcb->state < ESTABLISHED || head == NULL || takes_claim(pcb))
+	/* Who has closed the window drops what comes, however small. */
+	if (pcb->state < ESTABLISHED || head == NULL || pcb->snd_wnd == 0 || takes_claim(pcb))
 		return;
 	doubt = pcb->pmtu_doubt || pcb->pmtu_passed >= head->len;
 	mss = head->len > pcb->mss ? pcb->mss : mss_to_try(pcb, head->len);

@@ -355,7 +355,8 @@ static void time_out(struct tcp_pcb *pcb)
 	struct tcp_sender *sender = &pcb->sender;
 	bool renege = pcb->unacked != NULL && pcb->unacked->flight.state == FLIGHT_SACKED;
 
-	if (pcb->nrtx < UINT8_MAX)
+	/* Who has closed the window over it is not gone: keep-alives find out about that. */
+	if (pcb->nrtx < (pcb->snd_wnd > 0 ? UINT8_MAX : TCP_MAXRTX - 1))
 		pcb->nrtx++;
 	if (pcb->state >= ESTABLISHED) {
 		if (sender->state != SENDER_LOSS) {

@@ -401,6 +401,26 @@ Test(sender, a_head_that_is_sacked_only_is_sent_again)
 	rig_fini(&rig);
 }
 
+/* It shrinks its window over what is under way, and says so for as long as it likes. */
+Test(sender, a_window_that_closes_over_the_flight)
+{
+	init();
+	rig.deaf = true;
+	start();
+	rig_write(&rig, 10 * RIG_MSS);
+	rig.window = 0;
+	for (int i = 0; i < 120; i++) {
+		rig_wait(&rig, 5 * NS_PER_S);
+		rig_ack(&rig, 0, NULL, 0);
+		cr_assert_not(rig.ended, "after %d s", 5 * i);
+	}
+	rig.deaf = false;
+	rig.window = 1 << 20;
+	rig_ack(&rig, 0, NULL, 0);
+	cr_assert(rig_run(&rig, 61 * NS_PER_S));
+	rig_fini(&rig);
+}
+
 /* Blocks that lie, in any order: nothing is believed that was not sent, and all arrives. */
 Test(sender, rubbish_in_sack_blocks)
 {
