@@ -44,17 +44,21 @@ static bool is_neighbour_talk(const uint8_t *icmp6)
 	return icmp6[0] >= 133 && icmp6[0] <= 137;
 }
 
-bool filter_lets_in(const struct dgram *packet)
+static enum filter_kind kind_of(uint8_t protocol, uint8_t icmp)
+{
+	return protocol == IP_PROTO_TCP ? FILTER_TCP : protocol == icmp ? FILTER_ICMP : FILTER_OUT;
+}
+
+enum filter_kind filter(const struct dgram *packet)
 {
 	const uint8_t *ip = packet->data;
 
 	if (is_ip4(packet))
-		return !is_fragment(ip) && (ip[IP4_PROTOCOL_AT] == IP_PROTO_TCP ||
-					    ip[IP4_PROTOCOL_AT] == IP_PROTO_ICMP);
-	if (!is_ip6(packet))
-		return false;
-	return ip[IP6_NEXT_AT] == IP_PROTO_TCP ||
-	       (ip[IP6_NEXT_AT] == IP6_NEXTH_ICMP6 && !is_neighbour_talk(ip + IP6_LEN));
+		return is_fragment(ip) ? FILTER_OUT : kind_of(ip[IP4_PROTOCOL_AT], IP_PROTO_ICMP);
+	if (!is_ip6(packet) ||
+	    (ip[IP6_NEXT_AT] == IP6_NEXTH_ICMP6 && is_neighbour_talk(ip + IP6_LEN)))
+		return FILTER_OUT;
+	return kind_of(ip[IP6_NEXT_AT], IP6_NEXTH_ICMP6);
 }
 
 bool filter_wants_memory(const struct dgram *packet)

@@ -83,8 +83,9 @@ struct stack *stack_of(const struct tcp_pcb *pcb);
 
 /* --- filter.c -------------------------------------------------------------------------------- */
 
-/* A kind of packet that this end speaks, and well-formed as far as its IP header goes. */
-bool filter_lets_in(const struct dgram *packet);
+enum filter_kind { FILTER_OUT, FILTER_TCP, FILTER_ICMP };
+/* Not out: this end speaks it, and it is well-formed as far as its IP header goes. */
+enum filter_kind filter(const struct dgram *packet);
 /*
  * Of one that was let in: bytes that lwIP acknowledges must find room in their owner's queue, a
  * refilled gap all at once; a SYN wants a connection. Dropped while memory is short, TCP mends it.

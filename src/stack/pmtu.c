@@ -240,8 +240,6 @@ static bool is_claim(const struct dgram *packet, struct claim *claim)
 
 	if (packet->len < ip_len + ICMP_LEN)
 		return false;
-	if (v4 ? packet->data[9] != IP_PROTO_ICMP : packet->data[6] != IP6_NEXTH_ICMP6)
-		return false;
 	if (v4 ? icmp[0] != ICMP_DUR || icmp[1] != ICMP_DUR_FRAG : icmp[0] != ICMP6_TYPE_PTB)
 		return false;
 	claim->quoted = icmp + ICMP_LEN;

@@ -64,14 +64,15 @@ static struct pbuf *copy_packet(const struct dgram *packet)
 
 static void take_packet(struct stack *stack, const struct dgram *packet, bool may_lend)
 {
+	enum filter_kind kind = packet->len > UINT16_MAX ? FILTER_OUT : filter(packet);
 	struct pbuf *pbuf;
 
 	stack->stats.rx_packets++;
-	if (packet->len > UINT16_MAX || !filter_lets_in(packet)) {
+	if (kind == FILTER_OUT) {
 		stack->stats.rx_dropped++;
 		return;
 	}
-	if (pmtu_takes(stack, packet))
+	if (kind == FILTER_ICMP && pmtu_takes(stack, packet))
 		return;
 	if (!has_room(stack) && filter_wants_memory(packet)) {
 		stack->stats.rx_no_memory++;
