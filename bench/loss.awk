@@ -106,7 +106,7 @@ BEGIN {
 	PANEL_W = 500
 	PANEL_H = 190
 	PLOT_H = 130
-	BAR_W = 12
+	BAR_W = 14
 }
 
 function log10(x)
@@ -122,7 +122,7 @@ function height(mbit)
 
 function draw_scale(x, y, mbit)
 {
-	for (mbit = 0.1; mbit <= value(header[""], "mbit"); mbit *= 10) {
+	for (mbit = 0.1; mbit <= value(header[""], "mbit") + 0; mbit *= 10) {
 		line(x, y + PLOT_H - height(mbit), x + PANEL_W - 60, y + PLOT_H - height(mbit),
 			"stroke=\"#d8dee4\"")
 		text(x - 6, y + PLOT_H - height(mbit) + 4, mbit,

@@ -106,4 +106,4 @@ case_settings() {
 	done
 }
 
-run_cases "$@"
+run_cases_together "$@"

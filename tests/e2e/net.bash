@@ -99,6 +99,15 @@ start_proxy() { # [VARIABLE=VALUE...]: later ones replace those of $env_of
 	wait_for 10 "the proxy to be ready" answers 200 at_proxy 9000 /health
 }
 
+# bench/impair between our program and the peer, from net_prepare on and before ours starts: ours
+# calls it, so "up" is from us to the peer. It runs beside us.
+start_impair() { # SETTING...
+	[[ -x $BUILD/bench/impair ]] || skip "$BUILD/bench/impair is not built"
+	start impair "${at_proxy[@]}" "$BUILD/bench/impair" "$OURS" 51900 "$OUTER" 51820 "$@"
+	wait_for 5 "the relay" logged impair '^ready '
+	env_of+=(WG_ENDPOINT="$OURS:51900")
+}
+
 # shellcheck disable=SC2120 # resilience.sh gives settings
 # A case of $mode, egress or ingress, up to the start of our program.
 net_prepare() { # [WG-PEER-SETTING...]

@@ -128,6 +128,24 @@ Test(path, loss_in_bursts)
 	assert_near(lost, PACKETS * 10.0 / 210, 150);
 }
 
+/* A sender that waits a second before it tries again does not meet the same burst. */
+Test(path, bursts_end_in_silence)
+{
+	struct path path = path_of(
+		(struct path_config){.burst_ppm = 100000, .burst_end_ppm = 50000});
+	unsigned lost = 0, lost_again = 0;
+
+	for (uint64_t i = 0; i < PACKETS; i++) {
+		if (path_send(&path, start_ns + i * NS_PER_S, LEN).copies > 0)
+			continue;
+		lost++;
+		lost_again += path_send(&path, start_ns + i * NS_PER_S + NS_PER_S / 5, LEN)
+				      .copies == 0;
+	}
+	assert_near(lost, PACKETS * 0.1, 150);
+	cr_assert_lt(lost_again, lost / 1000, "%u of %u", lost_again, lost);
+}
+
 Test(path, bursts_that_let_some_through)
 {
 	struct path path = path_of((struct path_config){

@@ -53,15 +53,31 @@ static bool pass_bottleneck(struct path *path, uint64_t *now_ns, size_t len)
 	return true;
 }
 
-static bool is_lost(struct path *path)
+/* Longer silence counts as this much. */
+static const uint64_t silence_ms = 1000;
+
+static void move_chain(struct path *path, uint64_t now_ns)
+{
+	const struct path_config *config = &path->config;
+	uint64_t moves = 1 + (now_ns - path->moved_ns) / NS_PER_MS;
+
+	path->moved_ns = now_ns;
+	if (!path->in_burst) {
+		path->in_burst = chance(path, config->burst_ppm);
+		return;
+	}
+	if (moves > silence_ms)
+		moves = silence_ms;
+	for (uint64_t i = 0; i < moves && path->in_burst; i++)
+		path->in_burst = !chance(path, config->burst_end_ppm);
+}
+
+static bool is_lost(struct path *path, uint64_t now_ns)
 {
 	const struct path_config *config = &path->config;
 	bool lost;
 
-	if (path->in_burst)
-		path->in_burst = !chance(path, config->burst_end_ppm);
-	else
-		path->in_burst = chance(path, config->burst_ppm);
+	move_chain(path, now_ns);
 	lost = chance(path, path->in_burst ? config->burst_loss_ppm : config->loss_ppm);
 	if (lost && path->in_burst)
 		path->counts.burst_lost++;
@@ -95,7 +111,7 @@ struct path_fate path_send(struct path *path, uint64_t now_ns, size_t len)
 		path->counts.queue_full++;
 		return (struct path_fate){0};
 	}
-	if (is_lost(path))
+	if (is_lost(path, now_ns))
 		return (struct path_fate){0};
 	if (chance(path, config->duplicate_ppm)) {
 		path->counts.duplicated++;

@@ -16,7 +16,9 @@
  *	rate	   one at a time leaves a bottleneck; those that wait fill a queue of bounded length,
  *		   and who finds it full is dropped (drop-tail)
  *	loss	   at random, each for itself, and in bursts: a chain of two states that moves once per
- *		   packet (Gilbert 1960, Elliott 1963)
+ *		   packet (Gilbert 1960, Elliott 1963), and within a burst once per millisecond as well:
+ *		   else one that begins with the last packet before a silence would wait for the
+ *		   retransmission, and the one after it
  *	duplicate  both copies arrive together
  *	delay	   and jitter on top, at a level between 0 and jitter_ns that is drawn anew each
  *		   jitter_ns: packets bunch up when it falls, but none overtakes another
@@ -31,7 +33,7 @@ struct path_config {
 	uint64_t queue_bytes;	 /* 0: no bound */
 	uint32_t loss_ppm;	 /* outside of bursts */
 	uint32_t burst_ppm;	 /* that a burst begins with this packet */
-	uint32_t burst_end_ppm;	 /* that one ends, per packet: mean length 10^6 / this */
+	uint32_t burst_end_ppm;	 /* that one ends, per packet or ms: mean length 10^6 / this */
 	uint32_t burst_loss_ppm; /* within one; 0: all of them */
 	uint32_t duplicate_ppm;
 	uint32_t reorder_ppm;
@@ -61,6 +63,7 @@ struct path {
 	uint64_t last_ns;      /* nobody arrives before this, but those held back */
 	uint64_t level_ns;     /* of the jitter */
 	uint64_t level_end_ns; /* it holds until then */
+	uint64_t moved_ns;     /* when the last packet came to where they are lost */
 	bool in_burst;
 };
 
