@@ -236,7 +236,9 @@ case_quick_start() {
 		>"$CASE/bin/editor"
 	chmod 0755 "$CASE/bin/editor"
 	cp -r k8s "$CASE/user/"
-	(cd "$CASE/user" && PATH=$CASE/bin:$PATH EDITOR=editor bash -e "$CASE/commands") >"$CASE/public"
+	ln -s "$(realpath "$BUILD")" "$CASE/user/build"
+	# Where no program of ours has been installed.
+	(cd "$CASE/user" && PATH=$CASE/bin:${PATH#"$WORK/bin:"} EDITOR=editor bash -e "$CASE/commands") >"$CASE/public"
 	cp "$CASE/manifests.yaml" "$rendered/quick-start.yaml"
 	use_container quick-start wg-egress-2 "$CASE/secret.yaml"
 	check_container wg-egress-2 || die "$(cat "$CASE/said")"

@@ -12,7 +12,7 @@ static const char pod_resolv_conf[] = "nameserver 127.0.0.1\n"
 				      "search here.svc.cluster.test svc.cluster.test cluster.test\n"
 				      "options ndots:5\n";
 
-TestSuite(resolve_pod, .init = names_open, .fini = names_close, .timeout = 30);
+NAMES_SUITE(resolve_pod);
 
 static bool enter_pod(const char *test)
 {
@@ -41,14 +41,14 @@ static void found_by_asking(const char *name, const char *only, const char *cons
 
 #define ASKED(...) ((const char *const[]){__VA_ARGS__, NULL})
 
-Test(resolve_pod, a_service_of_the_same_namespace)
+NAMES_TEST(resolve_pod, a_service_of_the_same_namespace)
 {
 	if (enter_pod("a_service_of_the_same_namespace"))
 		found_by_asking("web", "web.here.svc.cluster.test",
 				ASKED("web.here.svc.cluster.test"));
 }
 
-Test(resolve_pod, a_service_of_another_namespace)
+NAMES_TEST(resolve_pod, a_service_of_another_namespace)
 {
 	if (enter_pod("a_service_of_another_namespace"))
 		found_by_asking(
@@ -57,7 +57,7 @@ Test(resolve_pod, a_service_of_another_namespace)
 }
 
 /* Four dots are fewer than ndots: the search list comes first, even for a name that is whole. */
-Test(resolve_pod, a_whole_name_is_asked_for_last)
+NAMES_TEST(resolve_pod, a_whole_name_is_asked_for_last)
 {
 	if (enter_pod("a_whole_name_is_asked_for_last"))
 		found_by_asking("a.b.c.example.test", "a.b.c.example.test",
@@ -66,21 +66,21 @@ Test(resolve_pod, a_whole_name_is_asked_for_last)
 				      "a.b.c.example.test.cluster.test", "a.b.c.example.test"));
 }
 
-Test(resolve_pod, five_dots_are_enough)
+NAMES_TEST(resolve_pod, five_dots_are_enough)
 {
 	if (enter_pod("five_dots_are_enough"))
 		found_by_asking("a.b.c.d.example.test", "a.b.c.d.example.test",
 				ASKED("a.b.c.d.example.test"));
 }
 
-Test(resolve_pod, a_dot_at_the_end_needs_no_search)
+NAMES_TEST(resolve_pod, a_dot_at_the_end_needs_no_search)
 {
 	if (enter_pod("a_dot_at_the_end_needs_no_search"))
 		found_by_asking("example.test.", "example.test", ASKED("example.test"));
 }
 
 /* And when that name does not exist, none of the search domains may be asked for it. */
-Test(resolve_pod, a_dot_at_the_end_forbids_a_search)
+NAMES_TEST(resolve_pod, a_dot_at_the_end_forbids_a_search)
 {
 	if (!enter_pod("a_dot_at_the_end_forbids_a_search"))
 		return;
@@ -92,7 +92,7 @@ Test(resolve_pod, a_dot_at_the_end_forbids_a_search)
 }
 
 /* A search domain whose servers are out of order does not hide a name that is whole. */
-Test(resolve_pod, a_broken_search_domain_hides_nothing)
+NAMES_TEST(resolve_pod, a_broken_search_domain_hides_nothing)
 {
 	if (!enter_pod("a_broken_search_domain_hides_nothing"))
 		return;
@@ -103,7 +103,7 @@ Test(resolve_pod, a_broken_search_domain_hides_nothing)
 	names_expect(0, "127.0.0.2:4711");
 }
 
-Test(resolve_pod, one_family_that_fails_does_not_take_the_other_along)
+NAMES_TEST(resolve_pod, one_family_that_fails_does_not_take_the_other_along)
 {
 	if (!enter_pod("one_family_that_fails"))
 		return;
@@ -114,7 +114,7 @@ Test(resolve_pod, one_family_that_fails_does_not_take_the_other_along)
 	names_expect(0, "127.0.0.2:4711");
 }
 
-Test(resolve_pod, ipv6_alone)
+NAMES_TEST(resolve_pod, ipv6_alone)
 {
 	if (!enter_pod("ipv6_alone"))
 		return;
@@ -127,7 +127,7 @@ Test(resolve_pod, ipv6_alone)
 }
 
 /* By RFC 6724 alone the addresses without a route would be the last two. */
-Test(resolve_pod, families_take_turns)
+NAMES_TEST(resolve_pod, families_take_turns)
 {
 	static const char *const expected[] = {"[::1]:4711", "127.0.0.2:4711", "[2001:db8::1]:4711",
 					       "127.0.0.3:4711", "[2001:db8::2]:4711"};
@@ -146,7 +146,7 @@ Test(resolve_pod, families_take_turns)
 }
 
 /* A headless service of many pods: as many as there is room for. */
-Test(resolve_pod, more_addresses_than_are_kept)
+NAMES_TEST(resolve_pod, more_addresses_than_are_kept)
 {
 	static char text[RECORDS_MAX][16];
 
@@ -163,7 +163,7 @@ Test(resolve_pod, more_addresses_than_are_kept)
 }
 
 /* The kubelet and docker rewrite it: what it says now counts, soon. */
-Test(resolve_pod, hosts_may_change)
+NAMES_TEST(resolve_pod, hosts_may_change)
 {
 	if (!enter_pod("hosts_may_change"))
 		return;

@@ -102,6 +102,27 @@ static void note_asked(const char *name)
 	snprintf(server->asked[server->asked_len++], NAME_MAX_LEN, "%s", name);
 }
 
+static uint32_t next_random(void)
+{
+	static uint32_t state = 20261128;
+
+	state = state * 1664525 + 1013904223;
+	return state >> 8;
+}
+
+/* Up to eight bytes of the records or of their counts become others; sometimes the end is missing. */
+static size_t mangle(uint8_t *message, size_t records_at, size_t len)
+{
+	size_t room = len - records_at;
+
+	for (uint32_t i = next_random() % 8 + 1; i > 0; i--) {
+		uint32_t at = next_random() % (uint32_t)(room + 6);
+
+		message[at < 6 ? 6 + at : records_at + at - 6] = (uint8_t)next_random();
+	}
+	return next_random() % 4 == 0 ? len - next_random() % (uint32_t)(room + 1) : len;
+}
+
 /* Turns the query in `message` into its answer; returns the length. */
 static size_t answer(uint8_t *message, bool truncate)
 {
@@ -109,9 +130,11 @@ static size_t answer(uint8_t *message, bool truncate)
 	uint8_t *at = message + DNS_HEADER_LEN + read_name(message + DNS_HEADER_LEN, name);
 	unsigned type = (unsigned)at[0] << 8 | at[1], records = 0, name_at = DNS_HEADER_LEN;
 	unsigned rcode = rcode_for(name, type);
+	size_t records_at;
 
 	at += 4;
-	if (type == DNS_A)
+	records_at = (size_t)(at - message);
+	if (type == DNS_A && names.server.mood != MANGLE)
 		note_asked(name);
 	if (names.server.alias_ttl_s != 0 && rcode == RCODE_OK && !truncate) {
 		static const uint8_t alias[] = {1, 'b', 0xc0, DNS_HEADER_LEN};
@@ -126,7 +149,8 @@ static size_t answer(uint8_t *message, bool truncate)
 	put16(message + 2, 0x8180 | (truncate ? FLAG_TRUNCATED : 0) | rcode);
 	put16(message + 6, records);
 	put16(put16(message + 8, 0), 0);
-	return (size_t)(at - message);
+	return names.server.mood == MANGLE ? mangle(message, records_at, (size_t)(at - message))
+					   : (size_t)(at - message);
 }
 
 static void serve_udp(void)
@@ -258,6 +282,13 @@ void names_open(void)
 
 	log_set_level(LOG_ERROR);
 	cr_assert_eq(io_init_any(&names.io, 64, &refused), 0);
+	cr_assert_eq(resolve_open(&names.resolve, &names.io), 0);
+}
+
+void names_open_epoll(void)
+{
+	log_set_level(LOG_ERROR);
+	cr_assert_eq(io_init(&names.io, &io_backend_epoll, 64), 0);
 	cr_assert_eq(resolve_open(&names.resolve, &names.io), 0);
 }
 

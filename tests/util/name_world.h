@@ -16,7 +16,8 @@ enum { NAMES_MAX = 64, NAME_MAX_LEN = 255, RECORDS_MAX = 40 };
 /* What the server says; a test may change it at any time. */
 struct name_server {
 	int udp, tcp;
-	enum { ANSWER, SILENT, REFUSE_NAME, TRUNCATE } mood;
+	/* MANGLE: behind the question, bytes of the answer are others, by a fixed seed. */
+	enum { ANSWER, SILENT, REFUSE_NAME, TRUNCATE, MANGLE } mood;
 	const char *only;	     /* not NULL: no other name exists */
 	const char *broken;	     /* not NULL: names with this end are answered SERVFAIL */
 	bool no_v6;		     /* questions for IPv6 are answered SERVFAIL */
@@ -42,8 +43,28 @@ struct name_world {
 
 extern struct name_world names;
 
-/* For TestSuite(): .init and .fini. */
+/*
+ * A suite on both backends: NAMES_SUITE(suite), then NAMES_TEST(suite, name) for each test. With
+ * names_open() the loop is the one that can be had, io_uring as a rule.
+ */
+#define NAMES_SUITE(suite)                                                                         \
+	TestSuite(suite, .init = names_open, .fini = names_close, .timeout = 30);                  \
+	TestSuite(suite##_epoll, .init = names_open_epoll, .fini = names_close, .timeout = 30)
+
+#define NAMES_TEST(suite, name)                                                                    \
+	static void suite##_##name(void);                                                          \
+	Test(suite, name)                                                                          \
+	{                                                                                          \
+		suite##_##name();                                                                  \
+	}                                                                                          \
+	Test(suite##_epoll, name)                                                                  \
+	{                                                                                          \
+		suite##_##name();                                                                  \
+	}                                                                                          \
+	static void suite##_##name(void)
+
 void names_open(void);
+void names_open_epoll(void);
 void names_close(void);
 
 /* False, with a line that says so: the test cannot run here. */
