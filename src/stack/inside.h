@@ -110,6 +110,14 @@ void conn_drop(struct stack_conn *conn);
 /* tcp_output() for all that was written to. */
 void conn_output(struct stack *stack);
 
+/* --- reorder.c ------------------------------------------------------------------------------ */
+
+/*
+ * Connections that hold more out of order than their share of a part of the budget, `limit` bytes,
+ * drop it: their peers still have it (RFC 2018, section 8).
+ */
+void reorder_relieve(size_t limit);
+
 /* --- port.c --------------------------------------------------------------------------------- */
 
 /* What lwIP allocates is counted in this budget; random numbers come from this source. */
@@ -118,6 +126,8 @@ void port_bind(struct budget *budget, void (*random)(void *ctx, void *out, size_
 void port_age(void);
 /* More than half of the budget is taken. */
 bool port_is_crowded(void);
+/* Little is left: what can be had again from a peer is given up. */
+void port_relieve(void);
 /* Gives it back: all, or all but a little while nothing is going on. */
 void port_trim(bool all);
 /* A local port that no connection of this pcb's address and interface to this target has; 0: none. */

@@ -66,6 +66,12 @@ bool port_is_crowded(void)
 	return small.budget->used > small.budget->limit / 2;
 }
 
+void port_relieve(void)
+{
+	if (budget_room(small.budget) < small.budget->limit / 8)
+		reorder_relieve(small.budget->limit);
+}
+
 void port_age(void)
 {
 	slab_age(&small);

@@ -11,7 +11,13 @@
 
 /* --- the wire -------------------------------------------------------------------------------- */
 
-enum { IP_LEN = 20, TCP_LEN = 20, HEADERS_LEN = IP_LEN + TCP_LEN, SYN_OPTIONS_LEN = 8 };
+enum {
+	IP_LEN = 20,
+	TCP_LEN = 20,
+	HEADERS_LEN = IP_LEN + TCP_LEN,
+	SYN_OPTIONS_LEN = 12,
+	SACK_KIND = 5, /* RFC 2018, section 3 */
+};
 
 /* RFC 791 and RFC 9293, section 3.1, without options. */
 struct headers {
@@ -46,6 +52,21 @@ static uint8_t *take_room(void *ctx, size_t len)
 	return peer->no_room ? NULL : peer->room;
 }
 
+/* lwIP puts a SACK option behind two NOPs, and nothing else into an ACK. */
+static void hear_sacks(struct peer_conn *conn, const uint8_t *options, size_t len)
+{
+	uint32_t edges[2];
+
+	conn->sacks_count = 0;
+	if (len < 4 || options[2] != SACK_KIND)
+		return;
+	for (size_t at = 4; at + sizeof(edges) <= len; at += sizeof(edges)) {
+		memcpy(edges, options + at, sizeof(edges));
+		conn->sacks[conn->sacks_count++] = (struct peer_sack){ntohl(edges[0]),
+								      ntohl(edges[1])};
+	}
+}
+
 static void hear(void *ctx, uint8_t *packet, size_t len)
 {
 	struct stack_peer *peer = ctx;
@@ -65,6 +86,8 @@ static void hear(void *ctx, uint8_t *packet, size_t len)
 		conn->ack = end;
 	if (headers.flags & PEER_ACK)
 		conn->acked = ntohl(headers.ack);
+	if (!(headers.flags & PEER_SYN))
+		hear_sacks(conn, packet + HEADERS_LEN, (size_t)(headers.offset >> 4) * 4 - TCP_LEN);
 	conn->heard |= headers.flags;
 	conn->dialled = headers.to_port == htons(PEER_PORT);
 }
@@ -112,8 +135,14 @@ static void on_connected(void *user)
 
 static bool on_data(void *user, const struct iovec *iov, int count)
 {
-	for (int i = 0; i < count; i++)
-		((struct peer_end *)user)->received += iov[i].iov_len;
+	struct peer_end *end = user;
+
+	for (int i = 0; i < count; i++) {
+		if (end->expect != NULL &&
+		    memcmp(end->expect + end->received, iov[i].iov_base, iov[i].iov_len) != 0)
+			end->wrong = true;
+		end->received += iov[i].iov_len;
+	}
 	return true;
 }
 
@@ -186,11 +215,15 @@ void peer_fini(struct stack_peer *peer)
 
 /* --- the peer -------------------------------------------------------------------------------- */
 
-/* Maximum segment size and window scale (RFC 9293, section 3.2; RFC 7323, section 2.2). */
-static void put_syn_options(uint8_t *options)
+/*
+ * Maximum segment size, window scale, SACK permitted (RFC 9293, section 3.2; RFC 7323, section 2.2;
+ * RFC 2018, section 2).
+ */
+static void put_syn_options(uint8_t *options, bool sack)
 {
-	const uint8_t bytes[SYN_OPTIONS_LEN] = {2, 4, PEER_MSS >> 8,	PEER_MSS & 0xff, 1,
-						3, 3, PEER_WINDOW_SCALE};
+	const uint8_t bytes[SYN_OPTIONS_LEN] = {
+		2, 4, PEER_MSS >> 8, PEER_MSS & 0xff, 1, 3, 3, PEER_WINDOW_SCALE,
+		1, 1, sack ? 4 : 1,  sack ? 2 : 1};
 
 	memcpy(options, bytes, sizeof(bytes));
 }
@@ -218,7 +251,7 @@ struct dgram peer_segment(struct stack_peer *peer, uint16_t port, uint8_t flags,
 	memcpy(headers.to, stack_ip, sizeof(stack_ip));
 	memcpy(room, &headers, sizeof(headers));
 	if (options_len > 0)
-		put_syn_options(room + HEADERS_LEN);
+		put_syn_options(room + HEADERS_LEN, peer->sack);
 	conn->seq += (uint32_t)len + (flags & (PEER_SYN | PEER_FIN) ? 1 : 0);
 	return (struct dgram){
 		.data = room, .len = (uint32_t)(HEADERS_LEN + options_len + len), .home = &home};

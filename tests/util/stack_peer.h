@@ -21,6 +21,7 @@ enum {
 	PEER_MSS = 1380,
 	PEER_WINDOW_SCALE = 7,
 	PEER_ENDS_MAX = 1 << 17,
+	PEER_SACKS_MAX = 4,
 };
 
 /* RFC 9293, section 3.1. */
@@ -32,13 +33,20 @@ struct peer_conn {
 	uint32_t acked; /* what the stack acknowledged last */
 	uint8_t heard;	/* all flags that the stack has sent */
 	bool dialled;	/* by the stack */
+	/* The SACK blocks of its last packet: sequence numbers, the end excluded (RFC 2018). */
+	struct peer_sack {
+		uint32_t left, right;
+	} sacks[PEER_SACKS_MAX];
+	size_t sacks_count;
 };
 
 /* What the owner of the stack's end has seen. It takes all bytes, and calls nothing by itself. */
 struct peer_end {
 	struct stack_conn *conn;
+	const uint8_t *expect; /* the stream that it shall get; NULL: any */
 	size_t received, acked;
 	bool connected, fin, ended;
+	bool wrong; /* it was not what it expected */
 	enum stack_end how;
 };
 
@@ -49,6 +57,7 @@ struct stack_peer {
 	uint64_t packets; /* from the stack */
 	uint16_t port;	  /* the connection that the last one was for */
 	bool no_room;	  /* room() says NULL */
+	bool sack;	  /* the peer's SYN permits SACK */
 	struct peer_conn conn[65536];
 	struct peer_end *end[65536];
 	struct peer_end ends[PEER_ENDS_MAX];

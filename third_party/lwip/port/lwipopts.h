@@ -81,7 +81,9 @@
 /* Everything is sent from lent memory: no copy, so no room for later appends. */
 #define TCP_OVERSIZE 0
 
+/* The queue of what is out of order is ours (patch 0040); the option still means that there is one. */
 #define TCP_QUEUE_OOSEQ	      1
+#define PBUF_POOL_FREE_OOSEQ  0
 #define LWIP_TCP_SACK_OUT     1
 #define LWIP_TCP_MAX_SACK_NUM 4
 #define LWIP_TCP_TIMESTAMPS   0
