@@ -10,8 +10,7 @@
  * left then (our FIN's ACK, TIME_WAIT) lwIP does alone.
  *
  * The receive window belongs to the owner: bytes are credited when stack_consumed() says that they
- * have been passed on. It begins at WINDOW_START and doubles, while there is memory, each time as
- * many bytes were consumed: an idle connection has claimed little, a busy one gets all of TCP_WND.
+ * have been passed on (window.c).
  */
 #include "inside.h"
 
@@ -22,8 +21,6 @@
 #include <sys/uio.h>
 
 enum {
-	WINDOW_START = 65535, /* what a SYN can say without scaling (RFC 7323, section 2.2) */
-	WINDOW_MIN = 8192,
 	DATA_IOV_MAX = 64,
 	WRITE_LEAST = 4096,
 	KEEPALIVE_IDLE_MS = 60000,
@@ -84,6 +81,7 @@ static void conn_free(struct stack_conn *conn)
 {
 	list_remove(&conn->all);
 	list_remove(&conn->work);
+	window_end(conn);
 	conn->stack->stats.conns--;
 	budget_free(conn->stack->config.budget, conn, sizeof(*conn));
 }
@@ -271,22 +269,6 @@ static void attach(struct stack_conn *conn, struct tcp_pcb *pcb)
 	pcb->keep_cnt = KEEPALIVE_COUNT;
 }
 
-/*
- * With window scaling agreed on, lwIP offers all of TCP_WND: take back what nobody has seen yet. With
- * many connections for the memory that there is, what a peer may send unasked is less than usual.
- */
-static void start_window(struct stack_conn *conn)
-{
-	const struct stack *stack = conn->stack;
-	struct tcp_pcb *pcb = conn->pcb;
-	size_t share = stack->config.budget->limit / 8 / stack->stats.conns;
-
-	conn->window = (uint32_t)LWIP_MIN(WINDOW_START, LWIP_MAX(share, WINDOW_MIN));
-	pcb->rcv_wnd = LWIP_MIN(pcb->rcv_wnd, conn->window);
-	pcb->rcv_ann_wnd = LWIP_MIN(pcb->rcv_ann_wnd, conn->window);
-	pcb->rcv_ann_right_edge = pcb->rcv_nxt + pcb->rcv_ann_wnd;
-}
-
 err_t conn_accept(void *arg, struct tcp_pcb *pcb, err_t err)
 {
 	struct stack *stack = arg;
@@ -312,7 +294,7 @@ err_t conn_accept(void *arg, struct tcp_pcb *pcb, err_t err)
 	}
 	conn->state = STACK_CONN_OPEN;
 	attach(conn, pcb);
-	start_window(conn);
+	window_begin(conn);
 	return ERR_OK;
 }
 
@@ -323,7 +305,7 @@ static err_t on_connected(void *arg, struct tcp_pcb *pcb, err_t err)
 	(void)pcb;
 	(void)err; /* always ERR_OK: failures come to on_error() */
 	conn->state = STACK_CONN_OPEN;
-	start_window(conn);
+	window_begin(conn);
 	conn->stack->in_event = true;
 	conn->stack->config.events->connected(conn->user);
 	conn->stack->in_event = false;
@@ -422,41 +404,13 @@ size_t stack_unsent(const struct stack_conn *conn)
 	return conn->state == STACK_CONN_OPEN ? conn->pcb->snd_lbb - conn->pcb->snd_nxt : 0;
 }
 
-/* tcp_recved() takes 16 bits. */
-static void credit(struct tcp_pcb *pcb, size_t len)
-{
-	while (len > 0) {
-		u16_t part = (u16_t)LWIP_MIN(len, UINT16_MAX);
-
-		tcp_recved(pcb, part);
-		len -= part;
-	}
-}
-
-/* How much more the peer may have under way, now that it has used what it had. */
-static uint32_t window_growth(struct stack_conn *conn, size_t len)
-{
-	const struct budget *budget = conn->stack->config.budget;
-	size_t share = budget->limit / 2 / conn->stack->stats.conns;
-	uint32_t window_max = (uint32_t)LWIP_MIN(share, TCP_WND_MAX(conn->pcb));
-	uint32_t growth;
-
-	conn->credited += (uint32_t)len;
-	if (conn->credited < conn->window || budget->used > budget->limit / 2)
-		return 0;
-	growth = LWIP_MIN(conn->window, window_max - LWIP_MIN(window_max, conn->window));
-	conn->credited = 0;
-	conn->window += growth;
-	return growth;
-}
-
 void stack_consumed(struct stack_conn *conn, size_t len)
 {
 	CHECK(!conn->stack->in_event);
 	if (conn->state != STACK_CONN_OPEN)
 		return;
 	clock_touch();
-	credit(conn->pcb, len + window_growth(conn, len));
+	window_consumed(conn, len);
 }
 
 void stack_shutdown(struct stack_conn *conn)

@@ -30,6 +30,7 @@ struct stack {
 	struct list conns;  /* all of them */
 	struct list dirty;  /* written to since the last turn: tcp_output() is due */
 	struct list ending; /* over; ended() is due in the next turn */
+	size_t promised;    /* bytes: the windows of all connections */
 	bool blocked;	    /* room() said NULL: what lwIP kept must be tried again */
 	bool in_event;	    /* an event handler runs: no call may come in */
 };
@@ -45,10 +46,13 @@ struct stack_conn {
 	struct tcp_pcb *pcb; /* NULL once detached */
 	void *user;
 	struct list all;
-	struct list work;     /* on dirty or ending */
-	uint32_t lent;	      /* bytes that acked() has not given back */
-	uint32_t window;      /* bytes that the peer may have under way: grows with use */
-	uint32_t credited;    /* bytes consumed since the window last grew */
+	struct list work;  /* on dirty or ending */
+	uint32_t lent;	   /* bytes that acked() has not given back */
+	uint32_t window;   /* bytes that the peer may have under way, or its owner not consumed */
+	uint32_t credited; /* bytes consumed since the window last doubled */
+	uint32_t round_us; /* when this round trip began, modulo 2^32 */
+	uint32_t round_bytes; /* consumed in it */
+	uint32_t brought;     /* in the one before */
 	uint32_t taken_ahead; /* bytes of the chain that lwIP will offer again */
 	uint8_t state;	      /* enum stack_conn_state */
 	uint8_t how;	      /* enum stack_end, while ENDING */
@@ -117,6 +121,15 @@ void conn_output(struct stack *stack);
  * drop it: their peers still have it (RFC 2018, section 8).
  */
 void reorder_relieve(size_t limit);
+
+/* --- window.c: the receive window ------------------------------------------------------------ */
+
+/* The handshake is over. */
+void window_begin(struct stack_conn *conn);
+/* So many bytes were passed on: the window opens again, more or less. */
+void window_consumed(struct stack_conn *conn, size_t len);
+/* Nothing is promised to this peer any more. */
+void window_end(struct stack_conn *conn);
 
 /* --- port.c --------------------------------------------------------------------------------- */
 

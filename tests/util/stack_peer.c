@@ -16,7 +16,8 @@ enum {
 	TCP_LEN = 20,
 	HEADERS_LEN = IP_LEN + TCP_LEN,
 	SYN_OPTIONS_LEN = 12,
-	SACK_KIND = 5, /* RFC 2018, section 3 */
+	SACK_KIND = 5,	/* RFC 2018, section 3 */
+	SCALE_KIND = 3, /* RFC 7323, section 2.2 */
 };
 
 /* RFC 791 and RFC 9293, section 3.1, without options. */
@@ -67,6 +68,17 @@ static void hear_sacks(struct peer_conn *conn, const uint8_t *options, size_t le
 	}
 }
 
+/* Its options come behind NOPs (kind 1), which have no length. */
+static uint8_t heard_scale(const uint8_t *options, size_t len)
+{
+	for (size_t at = 0; at + 2 < len; at += options[at] == 1 ? 1 : options[at + 1]) {
+		if (options[at] == SCALE_KIND)
+			return options[at + 2];
+		CHECK(options[at] == 1 || options[at + 1] > 1);
+	}
+	return 0;
+}
+
 static void hear(void *ctx, uint8_t *packet, size_t len)
 {
 	struct stack_peer *peer = ctx;
@@ -86,8 +98,13 @@ static void hear(void *ctx, uint8_t *packet, size_t len)
 		conn->ack = end;
 	if (headers.flags & PEER_ACK)
 		conn->acked = ntohl(headers.ack);
-	if (!(headers.flags & PEER_SYN))
-		hear_sacks(conn, packet + HEADERS_LEN, (size_t)(headers.offset >> 4) * 4 - TCP_LEN);
+	len = (size_t)(headers.offset >> 4) * 4 - TCP_LEN;
+	if (headers.flags & PEER_SYN)
+		conn->window_scale = heard_scale(packet + HEADERS_LEN, len);
+	else
+		hear_sacks(conn, packet + HEADERS_LEN, len);
+	conn->window = (uint32_t)ntohs(headers.window)
+		       << (headers.flags & PEER_SYN ? 0 : conn->window_scale);
 	conn->heard |= headers.flags;
 	conn->dialled = headers.to_port == htons(PEER_PORT);
 }

@@ -28,11 +28,13 @@ enum {
 enum { PEER_FIN = 1, PEER_SYN = 2, PEER_RST = 4, PEER_PSH = 8, PEER_ACK = 16 };
 
 struct peer_conn {
-	uint32_t seq;	/* of the next byte that the peer sends */
-	uint32_t ack;	/* the next byte that it expects */
-	uint32_t acked; /* what the stack acknowledged last */
-	uint8_t heard;	/* all flags that the stack has sent */
-	bool dialled;	/* by the stack */
+	uint32_t seq;	 /* of the next byte that the peer sends */
+	uint32_t ack;	 /* the next byte that it expects */
+	uint32_t acked;	 /* what the stack acknowledged last */
+	uint32_t window; /* bytes that the stack offers behind that */
+	uint8_t window_scale;
+	uint8_t heard; /* all flags that the stack has sent */
+	bool dialled;  /* by the stack */
 	/* The SACK blocks of its last packet: sequence numbers, the end excluded (RFC 2018). */
 	struct peer_sack {
 		uint32_t left, right;
