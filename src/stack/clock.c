@@ -56,8 +56,7 @@ static bool is_busy(const struct tcp_pcb *pcb)
 {
 	return pcb->unacked != NULL || pcb->unsent != NULL || pcb->receiver.runs != NULL ||
 	       pcb->refused_data != NULL || pcb->persist_backoff > 0 ||
-	       (pcb->flags &
-		(TF_ACK_DELAY | TF_ACK_NOW | TF_CLOSEPEND | TF_NAGLEMEMERR | TF_RXCLOSED)) != 0 ||
+	       (pcb->flags & (TF_ACK_NOW | TF_CLOSEPEND | TF_NAGLEMEMERR | TF_RXCLOSED)) != 0 ||
 	       (pcb->state != ESTABLISHED && pcb->state != CLOSE_WAIT && pcb->state != FIN_WAIT_2);
 }
 

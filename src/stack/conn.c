@@ -12,7 +12,7 @@
  * The receive window belongs to the owner: bytes are credited when stack_consumed() says that they
  * have been passed on (window.c).
  */
-#include "inside.h"
+#include "receiver.h"
 
 #include "lwip/priv/tcp_priv.h"
 
@@ -395,6 +395,7 @@ size_t stack_write(struct stack_conn *conn, const uint8_t *bytes, size_t len)
 			return 0;
 	}
 	conn->lent += (uint32_t)len;
+	receiver_answered(conn->pcb);
 	mark_dirty(conn);
 	return len;
 }

@@ -114,14 +114,6 @@ void conn_drop(struct stack_conn *conn);
 /* tcp_output() for all that was written to. */
 void conn_output(struct stack *stack);
 
-/* --- reorder.c ------------------------------------------------------------------------------ */
-
-/*
- * Connections that hold more out of order than their share of a part of the budget, `limit` bytes,
- * drop it: their peers still have it (RFC 2018, section 8).
- */
-void reorder_relieve(size_t limit);
-
 /* --- window.c: the receive window ------------------------------------------------------------ */
 
 /* The handshake is over. */

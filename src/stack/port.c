@@ -13,7 +13,7 @@
  * closed first: it would not take a SYN from there. Such a port rests until at least half of all
  * ports have had their turn.
  */
-#include "inside.h"
+#include "receiver.h"
 #include "slab.h"
 
 #include "lwip/priv/tcp_priv.h"

@@ -15,7 +15,7 @@
  * no room, a segment is dropped as if it had been lost; what was SACKed stays until memory is short
  * (reorder_relieve()).
  */
-#include "inside.h"
+#include "receiver.h"
 
 #include "lwip/priv/tcp_priv.h"
 
@@ -426,6 +426,7 @@ void tcp_receiver_end(struct tcp_pcb *pcb)
 	while (receiver->newest != NULL)
 		run_drop(receiver, receiver->newest);
 	receiver->has_fin = receiver->has_twice = false;
+	receiver_forget(pcb);
 }
 
 /* --- what the peer is told ------------------------------------------------------------------------------- */

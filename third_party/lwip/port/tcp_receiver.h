@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * What lwIP carries for our receiver (src/stack/reorder.c): a part of each connection, and the hooks
- * that it calls (patch 0040). lwIP itself reads none of it.
+ * What lwIP carries for our receiver (src/stack/receiver.h): a part of each connection, and the hooks
+ * that it calls (patches 0040, 0041). lwIP itself reads none of it.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -21,6 +21,14 @@ struct tcp_receiver {
 	bool has_fin;
 	bool has_twice;
 	uint32_t twice_left, twice_right; /* arrived twice: the next ACK says so (RFC 2883) */
+
+	/* acknowledgements */
+	struct tcp_pcb *ack_next, **ack_pprev; /* of those that wait; pprev NULL: it does not */
+	uint32_t arrived_ms;		       /* when bytes came last */
+	uint8_t arrivals;		       /* since the owner has written: none, one, or more */
+	uint8_t exchanges; /* of one arrival and one answer, in a row, as far as they matter */
+	uint8_t answer_ms; /* how long answers take */
+	uint8_t quick;	   /* segments that are acknowledged at once */
 };
 
 /*
@@ -41,5 +49,7 @@ void tcp_receiver_twice(struct tcp_pcb *pcb, uint32_t left, uint32_t right);
 void tcp_receiver_sacks(struct tcp_pcb *pcb);
 /* The ACK has to say more than rcv_nxt. */
 bool tcp_receiver_has_sacks(const struct tcp_pcb *pcb);
-/* Gives up all that is held. */
+/* `len` bytes in sequence have arrived: they are acknowledged now or later. */
+void tcp_receiver_arrived(struct tcp_pcb *pcb, uint32_t len, bool push);
+/* Gives up all that is held, and owes no ACK. */
 void tcp_receiver_end(struct tcp_pcb *pcb);
