@@ -50,7 +50,7 @@ struct stack_conn {
 	uint32_t lent;	   /* bytes that acked() has not given back */
 	uint32_t window;   /* bytes that the peer may have under way, or its owner not consumed */
 	uint32_t credited; /* bytes consumed since the window last doubled */
-	uint32_t round_us; /* when this round trip began, modulo 2^32 */
+	uint64_t round_ns; /* when this round trip began */
 	uint32_t round_bytes; /* consumed in it */
 	uint32_t brought;     /* in the one before */
 	uint32_t taken_ahead; /* bytes of the chain that lwIP will offer again */

@@ -9,7 +9,8 @@
  *
  * So it is acknowledged at once unless the connection has shown that it exchanges one message for
  * one, several times in a row. Then it waits for the answer, but not for longer than answers have
- * taken, and 40 ms at most. If that was in vain, the connection has to show it anew.
+ * taken, and 40 ms at most. If that was in vain, the connection has to show it anew. And it waits for
+ * a second one if the peer was seen to send small segments without waiting for anything.
  *
  * The first segments of a connection, or after a pause, are acknowledged one by one: the sender's
  * congestion window is small, and grows with acknowledgements.
@@ -23,11 +24,12 @@
 enum {
 	DELAY_MAX_MS = 40,
 	DELAY_MIN_MS = 2,
-	QUICK = 16,	/* segments, as Linux has it */
-	PAUSE_MS = 200, /* a sender may have timed out, and begins anew */
+	QUICK = 16, /* segments, as Linux has it */
 	EXCHANGES_ENOUGH = 3,
 	SLOTS = 64, /* milliseconds; more than the longest delay, and a bit for each in a word */
 };
+
+#define PAUSE_NS (200 * NS_PER_MS) /* a sender may have timed out, and begins anew */
 
 static uint64_t now_ms(void)
 {
@@ -52,12 +54,15 @@ static void stop_waiting(struct tcp_pcb *pcb)
 	receiver->ack_pprev = NULL;
 }
 
+/* Who waits already is found too early, and then put off: most of them have been heard by then. */
 static void wait_until(struct tcp_pcb *pcb, uint64_t at_ms)
 {
 	struct tcp_receiver *receiver = &pcb->receiver;
 	struct tcp_pcb **slot = &waiting[at_ms % SLOTS];
 
-	stop_waiting(pcb);
+	receiver->ack_ms = (uint32_t)at_ms;
+	if (receiver->ack_pprev != NULL)
+		return;
 	if (filled == 0)
 		run_ms = now_ms();
 	receiver->ack_next = *slot;
@@ -68,31 +73,44 @@ static void wait_until(struct tcp_pcb *pcb, uint64_t at_ms)
 	filled |= 1ull << (at_ms % SLOTS);
 }
 
-/* Nothing of ours has left since that could have said it. */
-static void acknowledge_late(struct tcp_pcb *pcb)
+static void acknowledge_late(struct tcp_pcb *pcb, uint64_t ms)
 {
+	int32_t left_ms = (int32_t)(pcb->receiver.ack_ms - (uint32_t)ms);
+
 	if ((pcb->flags & TF_ACK_DELAY) == 0)
+		return; /* what has left since has said it */
+	if (left_ms > 0) {
+		wait_until(pcb, ms + (uint32_t)left_ms);
 		return;
+	}
 	pcb->receiver.exchanges = 0;
 	tcp_ack_now(pcb);
 	tcp_output(pcb);
+}
+
+/* Taken off as a whole: who is put off may get the same slot, a turn of the wheel later. */
+static void run_slot(size_t slot, uint64_t ms)
+{
+	struct tcp_pcb *due = waiting[slot];
+
+	filled &= ~(1ull << slot);
+	waiting[slot] = NULL;
+	if (due != NULL)
+		due->receiver.ack_pprev = &due;
+	while (due != NULL) {
+		struct tcp_pcb *pcb = due;
+
+		stop_waiting(pcb);
+		acknowledge_late(pcb, ms);
+	}
 }
 
 void receiver_clock_run(uint64_t now_ns)
 {
 	uint64_t until_ms = now_ns / NS_PER_MS;
 
-	while (filled != 0 && run_ms < until_ms) {
-		size_t slot = ++run_ms % SLOTS;
-
-		while (waiting[slot] != NULL) {
-			struct tcp_pcb *pcb = waiting[slot];
-
-			stop_waiting(pcb);
-			acknowledge_late(pcb);
-		}
-		filled &= ~(1ull << slot);
-	}
+	while (filled != 0 && run_ms < until_ms)
+		run_slot(++run_ms % SLOTS, until_ms);
 }
 
 uint64_t receiver_clock_deadline(void)
@@ -125,38 +143,56 @@ static bool is_due_now(struct tcp_pcb *pcb, uint32_t len, bool push)
 		receiver->quick--;
 		return true;
 	}
+	if (receiver->eager)
+		return false;
 	return push || len < pcb->mss; /* nothing follows it by itself */
+}
+
+/* In one turn: the second was sent without an answer to the first. */
+static void watch_for_eager(struct tcp_pcb *pcb, uint32_t len, uint64_t now_ns)
+{
+	struct tcp_receiver *receiver = &pcb->receiver;
+	bool small = len < pcb->mss;
+
+	if (small && receiver->was_small && receiver->arrived_ns == now_ns)
+		receiver->eager = true;
+	receiver->was_small = small;
 }
 
 void tcp_receiver_arrived(struct tcp_pcb *pcb, uint32_t len, bool push)
 {
 	struct tcp_receiver *receiver = &pcb->receiver;
-	uint64_t ms = now_ms();
+	uint64_t now_ns = clock_now_ns();
 
-	if ((uint32_t)ms - receiver->arrived_ms > PAUSE_MS)
+	if (now_ns - receiver->arrived_ns > PAUSE_NS)
 		receiver->quick = QUICK;
-	receiver->arrived_ms = (uint32_t)ms;
+	watch_for_eager(pcb, len, now_ns);
+	receiver->arrived_ns = now_ns;
 	receiver->arrivals = (uint8_t)LWIP_MIN(receiver->arrivals + 1, 2);
 	if (is_due_now(pcb, len, push)) {
 		tcp_ack_now(pcb);
 		return;
 	}
 	tcp_set_flags(pcb, TF_ACK_DELAY);
-	wait_until(pcb, ms + LWIP_MIN(2u * receiver->answer_ms + DELAY_MIN_MS, DELAY_MAX_MS));
+	wait_until(pcb, now_ns / NS_PER_MS +
+				LWIP_MIN(2u * receiver->answer_ms + DELAY_MIN_MS, DELAY_MAX_MS));
 }
 
 void receiver_answered(struct tcp_pcb *pcb)
 {
 	struct tcp_receiver *receiver = &pcb->receiver;
-	uint32_t took_ms = (uint32_t)now_ms() - receiver->arrived_ms;
+	uint64_t took_ms;
 
+	if (receiver->arrivals == 0)
+		return;
+	took_ms = (clock_now_ns() - receiver->arrived_ns) / NS_PER_MS;
 	if (receiver->arrivals == 1 && took_ms <= DELAY_MAX_MS) {
 		uint8_t less = (uint8_t)(receiver->answer_ms - (receiver->answer_ms + 7) / 8);
 
 		receiver->answer_ms = (uint8_t)LWIP_MAX(took_ms, less);
 		if (receiver->exchanges < EXCHANGES_ENOUGH)
 			receiver->exchanges++;
-	} else if (receiver->arrivals > 0) {
+	} else {
 		receiver->exchanges = 0;
 	}
 	receiver->arrivals = 0;

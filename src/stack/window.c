@@ -2,7 +2,7 @@
 /*
  * How much a peer may send unasked.
  *
- * A connection begins with WINDOW_START. Up to WINDOW_EASY its window doubles each time that as much
+ * A connection begins with WINDOW_START, less when there are many for the memory. Up to WINDOW_EASY its window doubles each time that as much
  * was consumed: that fills a local path, and little is lost if it was not needed. Beyond, it follows
  * what the path carries (dynamic right-sizing: Fisk and Feng, 2001): twice what was consumed within a
  * round trip, and more while that grows, as the peer may be in slow start. The round trip is the least that our own sender has measured, in the handshake at the latest: with one that
@@ -27,11 +27,6 @@ enum {
 	WINDOW_UPDATE_MAX = 65536,
 };
 
-static uint32_t now_us(void)
-{
-	return (uint32_t)(clock_now_ns() / NS_PER_US);
-}
-
 /* What all windows together may promise. */
 static size_t promise_max(const struct stack *stack)
 {
@@ -48,28 +43,35 @@ static bool is_crowded(const struct stack *stack)
 	return stack->config.budget->used > promise_max(stack);
 }
 
-static void set_window(struct stack_conn *conn, uint32_t window)
+static size_t unclaimed(const struct stack *stack, size_t most)
 {
-	conn->stack->promised += window;
-	conn->stack->promised -= conn->window;
-	conn->window = window;
+	return most - LWIP_MIN(most, stack->promised);
 }
 
-/*
- * With window scaling agreed on, lwIP offers all of TCP_WND: take back what nobody has seen yet. With
- * many connections for the memory that there is, what a peer may send unasked is less than usual.
- */
+/* What the next connection may begin with. */
+static uint32_t next_start = WINDOW_START;
+
+uint32_t tcp_receiver_window(void)
+{
+	return next_start;
+}
+
+static void set_window(struct stack_conn *conn, uint32_t window)
+{
+	struct stack *stack = conn->stack;
+	size_t share = stack->config.budget->limit / 8 / (stack->stats.conns + 1);
+
+	stack->promised += window;
+	stack->promised -= conn->window;
+	conn->window = window;
+	share = LWIP_MIN(share, unclaimed(stack, promise_max(stack)) / 4);
+	next_start = (uint32_t)LWIP_MIN(WINDOW_START, LWIP_MAX(share, WINDOW_MIN));
+}
+
 void window_begin(struct stack_conn *conn)
 {
-	const struct stack *stack = conn->stack;
-	struct tcp_pcb *pcb = conn->pcb;
-	size_t share = stack->config.budget->limit / 8 / stack->stats.conns;
-
-	set_window(conn, (uint32_t)LWIP_MIN(WINDOW_START, LWIP_MAX(share, WINDOW_MIN)));
-	conn->round_us = now_us();
-	pcb->rcv_wnd = LWIP_MIN(pcb->rcv_wnd, conn->window);
-	pcb->rcv_ann_wnd = LWIP_MIN(pcb->rcv_ann_wnd, conn->window);
-	pcb->rcv_ann_right_edge = pcb->rcv_nxt + pcb->rcv_ann_wnd;
+	set_window(conn, conn->pcb->rcv_wnd); /* what the SYN has said */
+	conn->round_ns = clock_now_ns();
 }
 
 void window_end(struct stack_conn *conn)
@@ -80,9 +82,8 @@ void window_end(struct stack_conn *conn)
 static uint32_t most_for(const struct stack_conn *conn)
 {
 	const struct stack *stack = conn->stack;
-	size_t use = promise_max(stack) / 4 * 3;
-	size_t unclaimed = use - LWIP_MIN(use, stack->promised);
-	size_t most = LWIP_MAX(share_of(stack), conn->window + unclaimed / 2);
+	size_t free_part = unclaimed(stack, promise_max(stack) / 4 * 3) / 2;
+	size_t most = LWIP_MAX(share_of(stack), conn->window + free_part);
 
 	return (uint32_t)LWIP_MIN(most, TCP_WND_MAX(conn->pcb));
 }
@@ -91,32 +92,32 @@ static uint32_t most_for(const struct stack_conn *conn)
  * A round trip is over: twice what it has brought. In slow start the next one brings twice as much,
  * and is half over when this is heard of: up to four times more, in proportion to the growth.
  */
-static uint32_t wanted_by_path(struct stack_conn *conn, uint32_t rtt_us, uint32_t spent_us)
+static uint32_t wanted_by_path(struct stack_conn *conn, uint64_t rtt_ns, uint64_t spent_ns)
 {
-	uint64_t brought = (uint64_t)conn->round_bytes * rtt_us / spent_us;
+	uint64_t brought = conn->round_bytes * rtt_ns / spent_ns;
 	uint64_t before = conn->brought, more = 0;
 
 	if (brought > before)
 		more = before > 0 ? brought * (brought - before) / before : brought;
-	conn->brought = (uint32_t)LWIP_MIN(brought, UINT32_MAX);
+	conn->brought = (uint32_t)brought;
 	conn->round_bytes = 0;
-	conn->round_us += spent_us;
+	conn->round_ns += spent_ns;
 	return (uint32_t)LWIP_MIN(2 * brought + 4 * LWIP_MIN(more, brought), UINT32_MAX);
 }
 
 /* The window that this connection could use; never less than it has. */
 static uint32_t wanted(struct stack_conn *conn)
 {
-	uint32_t rtt_us = conn->pcb->sender.min_rtt_us;
-	uint32_t spent_us = now_us() - conn->round_us;
+	uint64_t rtt_ns = conn->pcb->sender.min_rtt_us * NS_PER_US;
+	uint64_t spent_ns = clock_now_ns() - conn->round_ns;
 	uint32_t window = conn->window, by_path = 0;
 
-	if (conn->credited >= window && (window < WINDOW_EASY || rtt_us == 0)) {
-		window = rtt_us == 0 ? 2 * window : LWIP_MIN(2 * window, WINDOW_EASY);
+	if (conn->credited >= window && (window < WINDOW_EASY || rtt_ns == 0)) {
+		window = rtt_ns == 0 ? 2 * window : LWIP_MIN(2 * window, WINDOW_EASY);
 		conn->credited = 0;
 	}
-	if (rtt_us != 0 && spent_us >= rtt_us)
-		by_path = wanted_by_path(conn, rtt_us, spent_us);
+	if (rtt_ns != 0 && spent_ns >= rtt_ns)
+		by_path = wanted_by_path(conn, rtt_ns, spent_ns);
 	return LWIP_MAX(window, by_path);
 }
 
@@ -124,12 +125,24 @@ static uint32_t wanted(struct stack_conn *conn)
 static uint32_t give_back(const struct stack_conn *conn, size_t len)
 {
 	const struct stack *stack = conn->stack;
-	size_t share = share_of(stack);
+	size_t share;
 
-	if (conn->window <= share ||
-	    (!is_crowded(stack) && stack->promised <= promise_max(stack) / 8 * 7))
+	if (!is_crowded(stack) && stack->promised <= promise_max(stack) / 8 * 7)
 		return 0;
-	return (uint32_t)LWIP_MIN(len / 2, conn->window - share);
+	share = share_of(stack);
+	return conn->window <= share ? 0 : (uint32_t)LWIP_MIN(len / 2, conn->window - share);
+}
+
+/* What it wants more, as far as there is memory. */
+static uint32_t grow(const struct stack_conn *conn, uint32_t want)
+{
+	uint32_t most;
+
+	if (want <= conn->window || is_crowded(conn->stack))
+		return 0;
+	most = most_for(conn);
+	want = LWIP_MIN(want, most);
+	return want - LWIP_MIN(want, conn->window);
 }
 
 /*
@@ -151,19 +164,14 @@ static void credit(struct stack_conn *conn, size_t len)
 
 void window_consumed(struct stack_conn *conn, size_t len)
 {
-	uint32_t less = give_back(conn, len), window, most;
+	uint32_t less = give_back(conn, len), more;
 
 	conn->credited += (uint32_t)len;
 	conn->round_bytes += (uint32_t)len;
-	window = wanted(conn);
-	if (less > 0) {
-		set_window(conn, conn->window - less);
-		credit(conn, len - less);
-		return;
-	}
-	most = is_crowded(conn->stack) ? conn->window : most_for(conn);
-	window = LWIP_MAX(LWIP_MIN(window, most), conn->window);
-	len += window - conn->window;
-	set_window(conn, window);
-	credit(conn, len);
+	more = grow(conn, wanted(conn));
+	if (less > 0)
+		more = 0;
+	if (less > 0 || more > 0)
+		set_window(conn, conn->window + more - less);
+	credit(conn, len + more - less);
 }

@@ -147,6 +147,24 @@ Test(stack_acks, in_bulk_every_second_segment)
 	peer_fini(&peer);
 }
 
+/* Who sends small segments without waiting for anything gets an acknowledgement for two. */
+Test(stack_acks, small_ones_that_wait_for_nothing_are_acknowledged_by_two)
+{
+	uint64_t before;
+
+	start();
+	for (size_t round = 0; round < 20; round++) {
+		before = peer.packets;
+		for (size_t i = 0; i < 4; i++)
+			peer_send(&peer, PORT, PEER_ACK | PEER_PSH, 64);
+		peer_sleep(&peer, peer.now_ns + RTT_NS);
+		cr_assert(is_acked());
+		stack_consumed(peer.end[PORT]->conn, 4 * 64);
+	}
+	cr_assert_eq(peer.packets - before, 2, "%d", (int)(peer.packets - before));
+	peer_fini(&peer);
+}
+
 /* After a pause a sender may begin with one segment, and wait for its acknowledgement. */
 Test(stack_acks, the_first_segment_after_a_pause_is_acknowledged_at_once)
 {

@@ -142,6 +142,26 @@ Test(stack_window, what_is_more_than_a_share_is_given_back_in_a_crowd)
 	peer_fini(&peer);
 }
 
+/* With more connections than there is memory for: what the SYN has offered stays. */
+Test(stack_window, the_first_window_is_kept)
+{
+	enum { CONNS = 100 };
+
+	start(4 << 20);
+	for (uint16_t i = 0; i < CONNS; i++) {
+		uint16_t port = (uint16_t)(PORT + i);
+		uint32_t right;
+
+		dial(port, NS_PER_MS);
+		right = peer.conn[port].acked + peer.conn[port].window;
+		peer_send(&peer, port, PEER_ACK, 1);
+		peer_turn(&peer, 100 * NS_PER_MS);
+		cr_assert_geq(peer.conn[port].acked + peer.conn[port].window + GRANULARITY, right);
+	}
+	cr_assert_lt(window(PORT + CONNS - 1), window(PORT) / 2, "and is a smaller one");
+	peer_fini(&peer);
+}
+
 /* A window of 8 KiB, too, is offered anew as soon as a peer may be waiting for it. */
 Test(stack_window, the_smallest_one_opens_at_once)
 {

@@ -3,7 +3,7 @@
 
 /*
  * What lwIP carries for our receiver (src/stack/receiver.h): a part of each connection, and the hooks
- * that it calls (patches 0040, 0041). lwIP itself reads none of it.
+ * that it calls (patches 0040 to 0042). lwIP itself reads none of it.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,8 +24,11 @@ struct tcp_receiver {
 
 	/* acknowledgements */
 	struct tcp_pcb *ack_next, **ack_pprev; /* of those that wait; pprev NULL: it does not */
-	uint32_t arrived_ms;		       /* when bytes came last */
-	uint8_t arrivals;		       /* since the owner has written: none, one, or more */
+	uint32_t ack_ms;		       /* until then */
+	uint64_t arrived_ns;		       /* when bytes came last */
+	bool was_small;			       /* they were less than a full segment */
+	bool eager;	   /* the peer sends such ones without waiting for an ACK */
+	uint8_t arrivals;  /* since the owner has written: none, one, or more */
 	uint8_t exchanges; /* of one arrival and one answer, in a row, as far as they matter */
 	uint8_t answer_ms; /* how long answers take */
 	uint8_t quick;	   /* segments that are acknowledged at once */
@@ -51,5 +54,7 @@ void tcp_receiver_sacks(struct tcp_pcb *pcb);
 bool tcp_receiver_has_sacks(const struct tcp_pcb *pcb);
 /* `len` bytes in sequence have arrived: they are acknowledged now or later. */
 void tcp_receiver_arrived(struct tcp_pcb *pcb, uint32_t len, bool push);
+/* Bytes that a new connection's SYN offers, 65,535 at most: its window does not begin smaller. */
+uint32_t tcp_receiver_window(void);
 /* Gives up all that is held, and owes no ACK. */
 void tcp_receiver_end(struct tcp_pcb *pcb);
