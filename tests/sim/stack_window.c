@@ -184,3 +184,17 @@ Test(stack_window, the_smallest_one_opens_at_once)
 	cr_assert_geq(window(last), room - GRANULARITY);
 	peer_fini(&peer);
 }
+
+/* The other way: what is lent at once is as much, in segments and in bytes. */
+Test(stack_window, a_sender_can_have_as_much_under_way)
+{
+	static const uint8_t bytes[STACK_WRITE_MAX];
+	size_t lent = 0, taken;
+
+	start(256 << 20);
+	dial(PORT, NS_PER_MS);
+	while (lent < 37500000 && (taken = stack_write(peer.end[PORT]->conn, bytes, sizeof(bytes))))
+		lent += taken;
+	cr_assert_geq(lent, 37500000, "%zu", lent);
+	peer_fini(&peer);
+}
