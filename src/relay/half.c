@@ -20,7 +20,7 @@
 
 enum {
 	QUEUE_MIN = 16384,
-	QUEUE_MAX = 1 << 20, /* lwIP's send buffer takes no more */
+	QUEUE_MAX = 64 << 20, /* lwIP's send buffer takes no more */
 	AHEAD_MAX = 128 * 1024,
 };
 
@@ -86,11 +86,18 @@ static void wait_for_memory(struct relay_conn *conn)
 
 /* --- host to tunnel ---------------------------------------------------------------------------- */
 
-/* Bytes that one direction may have queued: its fair share of a third; segments take more. */
+/*
+ * Bytes that one direction may have queued: its fair share of a third of the budget, or as much as is
+ * left of a half (dynamic thresholds: Choudhury and Hahne, 1998); segments take more. It is used as
+ * far as the tunnel's window needs it: see is_ahead().
+ */
 static size_t queue_max(const struct relay *relay)
 {
-	size_t share = relay->config.budget->limit / 3 / (relay->stats.open + 1);
+	const struct budget *budget = relay->config.budget;
+	size_t share = budget->limit / 3 / (relay->stats.open + 1);
 
+	if (share + budget->used < budget->limit / 2)
+		share = budget->limit / 2 - budget->used;
 	return share < QUEUE_MIN ? QUEUE_MIN : share > QUEUE_MAX ? QUEUE_MAX : share;
 }
 

@@ -60,10 +60,9 @@ uint64_t clock_now_ns(void)
 /* lwIP has something to do with this connection other than to wait for its peer. */
 static bool is_busy(const struct tcp_pcb *pcb)
 {
-	return pcb->unacked != NULL || pcb->unsent != NULL || pcb->ooseq != NULL ||
+	return pcb->unacked != NULL || pcb->unsent != NULL || pcb->receiver.runs != NULL ||
 	       pcb->refused_data != NULL || pcb->persist_backoff > 0 ||
-	       (pcb->flags &
-		(TF_ACK_DELAY | TF_ACK_NOW | TF_CLOSEPEND | TF_NAGLEMEMERR | TF_RXCLOSED)) != 0 ||
+	       (pcb->flags & (TF_ACK_NOW | TF_CLOSEPEND | TF_NAGLEMEMERR | TF_RXCLOSED)) != 0 ||
 	       (pcb->state != ESTABLISHED && pcb->state != CLOSE_WAIT && pcb->state != FIN_WAIT_2);
 }
 
@@ -245,6 +244,7 @@ void clock_advance(uint64_t now_ns)
 	forgive_oversleep(now_ns);
 	last_tick_ns += ticks * tick_ns;
 	run_ticks(ticks);
+	port_relieve();
 	put_idle_to_sleep();
 	port_age();
 	plan_next_tick();

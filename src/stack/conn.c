@@ -10,10 +10,9 @@
  * left then (our FIN's ACK, TIME_WAIT) lwIP does alone.
  *
  * The receive window belongs to the owner: bytes are credited when stack_consumed() says that they
- * have been passed on. It begins at WINDOW_START and doubles, while there is memory, each time as
- * many bytes were consumed: an idle connection has claimed little, a busy one gets all of TCP_WND.
+ * have been passed on (window.c).
  */
-#include "inside.h"
+#include "receiver.h"
 
 #include "lwip/priv/tcp_priv.h"
 
@@ -59,6 +58,7 @@ void conn_destroy(struct stack_conn *conn)
 	hold_end(conn);
 	list_remove(&conn->all);
 	list_remove(&conn->work);
+	window_end(conn);
 	conn->stack->stats.conns--;
 	budget_free(conn->stack->config.budget, conn, sizeof(*conn));
 }
@@ -263,6 +263,7 @@ size_t stack_write(struct stack_conn *conn, const uint8_t *bytes, size_t len)
 			return 0;
 	}
 	conn->lent += (uint32_t)len;
+	receiver_answered(conn->pcb);
 	mark_dirty(conn);
 	return len;
 }
@@ -272,41 +273,13 @@ size_t stack_unsent(const struct stack_conn *conn)
 	return conn->state == STACK_CONN_OPEN ? conn->pcb->snd_lbb - conn->pcb->snd_nxt : 0;
 }
 
-/* tcp_recved() takes 16 bits. */
-static void credit(struct tcp_pcb *pcb, size_t len)
-{
-	while (len > 0) {
-		u16_t part = (u16_t)LWIP_MIN(len, UINT16_MAX);
-
-		tcp_recved(pcb, part);
-		len -= part;
-	}
-}
-
-/* How much more the peer may have under way, now that it has used what it had. */
-static uint32_t window_growth(struct stack_conn *conn, size_t len)
-{
-	const struct budget *budget = conn->stack->config.budget;
-	size_t share = budget->limit / 2 / conn->stack->stats.conns;
-	uint32_t window_max = (uint32_t)LWIP_MIN(share, TCP_WND_MAX(conn->pcb));
-	uint32_t growth;
-
-	conn->credited += (uint32_t)len;
-	if (conn->credited < conn->window || budget->used > budget->limit / 2)
-		return 0;
-	growth = LWIP_MIN(conn->window, window_max - LWIP_MIN(window_max, conn->window));
-	conn->credited = 0;
-	conn->window += growth;
-	return growth;
-}
-
 void stack_consumed(struct stack_conn *conn, size_t len)
 {
 	CHECK(!conn->stack->in_event);
 	if (conn->state != STACK_CONN_OPEN)
 		return;
 	clock_touch();
-	credit(conn->pcb, len + window_growth(conn, len));
+	window_consumed(conn, len);
 }
 
 void stack_shutdown(struct stack_conn *conn)

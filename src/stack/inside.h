@@ -39,6 +39,7 @@ struct stack {
 	struct list conns;     /* all of them */
 	struct list dirty;     /* written to since the last turn: tcp_output() is due */
 	struct list ending;    /* over; ended() is due in the next turn */
+	size_t promised;       /* bytes: the windows of all connections */
 	uint64_t mtu_raise_ns; /* when stats.mtu is config.mtu again, if it is less */
 	uint32_t mtu_lowered;  /* so often */
 	bool blocked;	       /* room() said NULL: what lwIP kept must be tried again */
@@ -59,10 +60,13 @@ struct stack_conn {
 	struct held *held;   /* the peer's SYN; NULL once answered */
 	void *user;
 	struct list all;
-	struct list work;     /* on dirty or ending */
-	uint32_t lent;	      /* bytes that acked() has not given back */
-	uint32_t window;      /* bytes that the peer may have under way: grows with use */
-	uint32_t credited;    /* bytes consumed since the window last grew */
+	struct list work;  /* on dirty or ending */
+	uint32_t lent;	   /* bytes that acked() has not given back */
+	uint32_t window;   /* bytes that the peer may have under way, or its owner not consumed */
+	uint32_t credited; /* bytes consumed since the window last doubled */
+	uint64_t round_ns; /* when this round trip began */
+	uint32_t round_bytes; /* consumed in it */
+	uint32_t brought;     /* in the one before */
 	uint32_t taken_ahead; /* bytes of the chain that lwIP will offer again */
 	uint8_t state;	      /* enum stack_conn_state */
 	uint8_t how;	      /* enum stack_end, while ENDING */
@@ -168,6 +172,14 @@ void pmtu_timeout(struct tcp_pcb *pcb);
 bool pmtu_takes(struct stack *stack, const struct dgram *packet);
 /* Each turn: what was lowered may be tried again. */
 void pmtu_advance(struct stack *stack);
+/* --- window.c: the receive window ------------------------------------------------------------ */
+
+/* The handshake is over. */
+void window_begin(struct stack_conn *conn);
+/* So many bytes were passed on: the window opens again, more or less. */
+void window_consumed(struct stack_conn *conn, size_t len);
+/* Nothing is promised to this peer any more. */
+void window_end(struct stack_conn *conn);
 
 /* --- port.c --------------------------------------------------------------------------------- */
 
@@ -177,6 +189,8 @@ void port_bind(struct budget *budget, void (*random)(void *ctx, void *out, size_
 void port_age(void);
 /* More than half of the budget is taken. */
 bool port_is_crowded(void);
+/* Little is left: what can be had again from a peer is given up. */
+void port_relieve(void);
 /* Gives it back: all, or all but a little while nothing is going on. */
 void port_trim(bool all);
 /* A local port that no connection of this pcb's address and interface to this target has; 0: none. */

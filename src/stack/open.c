@@ -9,11 +9,6 @@
 #include <errno.h>
 #include <string.h>
 
-enum {
-	WINDOW_START = 65535, /* what a SYN can say without scaling (RFC 7323, section 2.2) */
-	WINDOW_MIN = 8192,
-};
-
 void addr_to_lwip(const struct addr *addr, ip_addr_t *ip)
 {
 	memset(ip, 0, sizeof(*ip));
@@ -37,22 +32,6 @@ static void addr_from_lwip(struct addr *addr, const ip_addr_t *ip, uint16_t port
 		memcpy(addr->ip, &ip_2_ip4(ip)->addr, 4);
 }
 
-/*
- * With window scaling agreed on, lwIP offers all of TCP_WND: take back what nobody has seen yet. With
- * many connections for the memory that there is, what a peer may send unasked is less than usual.
- */
-static void start_window(struct stack_conn *conn)
-{
-	const struct stack *stack = conn->stack;
-	struct tcp_pcb *pcb = conn->pcb;
-	size_t share = stack->config.budget->limit / 8 / stack->stats.conns;
-
-	conn->window = (uint32_t)LWIP_MIN(WINDOW_START, LWIP_MAX(share, WINDOW_MIN));
-	pcb->rcv_wnd = LWIP_MIN(pcb->rcv_wnd, conn->window);
-	pcb->rcv_ann_wnd = LWIP_MIN(pcb->rcv_ann_wnd, conn->window);
-	pcb->rcv_ann_right_edge = pcb->rcv_nxt + pcb->rcv_ann_wnd;
-}
-
 /* --- the peer's ------------------------------------------------------------------------------ */
 
 static err_t on_connected(void *arg, struct tcp_pcb *pcb, err_t err)
@@ -63,7 +42,7 @@ static err_t on_connected(void *arg, struct tcp_pcb *pcb, err_t err)
 	(void)err; /* always ERR_OK: failures come to on_error() */
 	hold_end(conn);
 	conn->state = STACK_CONN_OPEN;
-	start_window(conn);
+	window_begin(conn);
 	conn->stack->in_event = true;
 	conn->stack->config.events->connected(conn->user);
 	conn->stack->in_event = false;
@@ -97,7 +76,7 @@ err_t conn_accept(void *arg, struct tcp_pcb *pcb, err_t err)
 	}
 	conn->state = STACK_CONN_OPEN;
 	conn_attach(conn, pcb);
-	start_window(conn);
+	window_begin(conn);
 	return ERR_OK;
 }
 

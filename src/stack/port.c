@@ -14,7 +14,7 @@
  * first: it may not take a SYN from there. Such a port rests until at least half of all ports have had
  * their turn.
  */
-#include "inside.h"
+#include "receiver.h"
 #include "slab.h"
 
 #include "lwip/priv/tcp_priv.h"
@@ -64,6 +64,12 @@ void port_bind(struct budget *budget, void (*random)(void *ctx, void *out, size_
 bool port_is_crowded(void)
 {
 	return small.budget->used > small.budget->limit / 2;
+}
+
+void port_relieve(void)
+{
+	if (budget_room(small.budget) < small.budget->limit / 8)
+		reorder_relieve(small.budget->limit);
 }
 
 void port_age(void)

@@ -16,6 +16,7 @@
  * process (the tests have two that face each other) share it, and tell their packets apart by
  * binding each connection to its interface.
  */
+#include "receiver.h"
 #include "sender.h"
 
 #include "lwip/init.h"
@@ -294,6 +295,7 @@ void stack_turn(struct stack *stack)
 	}
 	sender_clock_run(clock_now_ns());
 	conn_output(stack);
+	receiver_clock_run(clock_now_ns()); /* behind what could have said the same */
 	conn_reap(stack);
 }
 
@@ -301,7 +303,8 @@ uint64_t stack_deadline(const struct stack *stack)
 {
 	if (!list_empty(&stack->ending) || !list_empty(&stack->dirty))
 		return 0;
-	return LWIP_MIN(clock_deadline(), sender_clock_deadline());
+	return LWIP_MIN(LWIP_MIN(clock_deadline(), sender_clock_deadline()),
+			receiver_clock_deadline());
 }
 
 const struct stack_stats *stack_stats(const struct stack *stack)

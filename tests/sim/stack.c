@@ -399,6 +399,38 @@ Test(stack, unread_bytes_close_the_window)
 	finish(&pair);
 }
 
+/* The window opens again while nothing gets through: whoever waits for it asks (RFC 9293, 3.8.6.1). */
+Test(stack, a_lost_window_update_is_asked_for)
+{
+	static struct stack_pair pair;
+	struct end client = {.to_send = 400000, .pattern_in = 7};
+	uint64_t consumed = 0;
+
+	start(&pair, 16);
+	dial(&pair, &client, ADDR_V4);
+	settle(&pair);
+	for (int i = 0; i < 2000; i++) {
+		pump(&client, &consumed);
+		if (!pair_step(&pair))
+			pair_sleep(&pair, 10000000);
+	}
+	cr_assert_leq(accepted_ends.end[0].received, 65535);
+	pair.loss_permille = 1000;
+	pump(&accepted_ends.end[0], &consumed);
+	for (int i = 0; i < 10; i++)
+		pair_step(&pair);
+	pair.loss_permille = 0;
+	for (int i = 0; i < 2000; i++) {
+		pump(&client, &(uint64_t){0});
+		pump(&accepted_ends.end[0], &consumed);
+		if (!pair_step(&pair))
+			pair_sleep(&pair, 10000000);
+	}
+	cr_assert_eq(accepted_ends.end[0].received, client.to_send, "%d",
+		     (int)accepted_ends.end[0].received);
+	finish(&pair);
+}
+
 Test(stack, initial_window_is_ten_segments)
 {
 	static struct stack_pair pair;

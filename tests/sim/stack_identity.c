@@ -10,7 +10,7 @@
 enum {
 	PORT = PEER_FIRST_PORT,
 	WINDOW = 65535,
-	WINDOW_MAX = 1 << 20, /* of ours */
+	WINDOW_MAX = 65535 << 10, /* of ours */
 	OFFERED = WINDOW << PEER_WINDOW_SCALE,
 	TIME_WAIT_S = 30,
 	CLOSERS = 30000,

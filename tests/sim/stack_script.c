@@ -23,7 +23,7 @@ enum {
 #define SACK_OK	 1, 1, 4, 2
 /* Of the stack's. */
 #define OUR_MSS	  2, 4, PEER_MSS >> 8, PEER_MSS & 255
-#define OUR_SCALE 1, 3, 3, 6
+#define OUR_SCALE 1, 3, 3, 10
 
 /* The usual begin: everything agreed on, windows of 65,535 bytes without scaling. */
 #define ACCEPTED                                                                                   \
@@ -54,7 +54,7 @@ Test(stack_script, options_are_answered_with_the_same)
 	PLAY(PEER(S, 0, 0, .options = {MSS_1000, SCALE_7, SACK_OK}, .options_len = 12),
 	     STACK(S | A, 0, 1, .window = 65535, .options = {OUR_MSS, OUR_SCALE, SACK_OK},
 		   .options_len = 12),
-	     PEER(A, 1, 1), OPEN(), WRITE(1500), STACK(A, 1, 1, .len = 1000, .window = 65535 >> 6),
+	     PEER(A, 1, 1), OPEN(), WRITE(1500), STACK(A, 1, 1, .len = 1000, .window = 65535 >> 10),
 	     STACK(A, 1001, 1, .len = 500));
 }
 

@@ -12,7 +12,14 @@
 
 /* --- the wire -------------------------------------------------------------------------------- */
 
-enum { IP_LEN = 20, TCP_LEN = 20, HEADERS_LEN = IP_LEN + TCP_LEN, SYN_OPTIONS_LEN = 8 };
+enum {
+	IP_LEN = 20,
+	TCP_LEN = 20,
+	HEADERS_LEN = IP_LEN + TCP_LEN,
+	SYN_OPTIONS_LEN = 12,
+	SACK_KIND = 5,	/* RFC 2018, section 3 */
+	SCALE_KIND = 3, /* RFC 7323, section 2.2 */
+};
 
 /* RFC 791 and RFC 9293, section 3.1, without options. */
 struct headers {
@@ -73,6 +80,32 @@ const struct peer_packet *peer_heard(const struct stack_peer *peer, uint64_t bef
 	return &peer->heard[(peer->packets - 1 - before) % PEER_HEARD];
 }
 
+/* lwIP puts a SACK option behind two NOPs, and nothing else into an ACK. */
+static void hear_sacks(struct peer_conn *conn, const uint8_t *options, size_t len)
+{
+	uint32_t edges[2];
+
+	conn->sacks_count = 0;
+	if (len < 4 || options[2] != SACK_KIND)
+		return;
+	for (size_t at = 4; at + sizeof(edges) <= len; at += sizeof(edges)) {
+		memcpy(edges, options + at, sizeof(edges));
+		conn->sacks[conn->sacks_count++] = (struct peer_sack){ntohl(edges[0]),
+								      ntohl(edges[1])};
+	}
+}
+
+/* Its options come behind NOPs (kind 1), which have no length. */
+static uint8_t heard_scale(const uint8_t *options, size_t len)
+{
+	for (size_t at = 0; at + 2 < len; at += options[at] == 1 ? 1 : options[at + 1]) {
+		if (options[at] == SCALE_KIND)
+			return options[at + 2];
+		CHECK(options[at] == 1 || options[at + 1] > 1);
+	}
+	return 0;
+}
+
 static void hear(void *ctx, uint8_t *packet, size_t len)
 {
 	struct stack_peer *peer = ctx;
@@ -92,6 +125,13 @@ static void hear(void *ctx, uint8_t *packet, size_t len)
 		conn->ack = end;
 	if (headers.flags & PEER_ACK)
 		conn->acked = ntohl(headers.ack);
+	len = (size_t)(headers.offset >> 4) * 4 - TCP_LEN;
+	if (headers.flags & PEER_SYN)
+		conn->window_scale = heard_scale(packet + HEADERS_LEN, len);
+	else
+		hear_sacks(conn, packet + HEADERS_LEN, len);
+	conn->window = (uint32_t)ntohs(headers.window)
+		       << (headers.flags & PEER_SYN ? 0 : conn->window_scale);
 	conn->heard |= headers.flags;
 	conn->dialled = headers.to_port == htons(PEER_PORT);
 }
@@ -152,8 +192,14 @@ static void on_connected(void *user)
 
 static bool on_data(void *user, const struct iovec *iov, int count)
 {
-	for (int i = 0; i < count; i++)
-		((struct peer_end *)user)->received += iov[i].iov_len;
+	struct peer_end *end = user;
+
+	for (int i = 0; i < count; i++) {
+		if (end->expect != NULL &&
+		    memcmp(end->expect + end->received, iov[i].iov_base, iov[i].iov_len) != 0)
+			end->wrong = true;
+		end->received += iov[i].iov_len;
+	}
 	return true;
 }
 
@@ -234,11 +280,15 @@ void peer_fini(struct stack_peer *peer)
 
 /* --- the peer -------------------------------------------------------------------------------- */
 
-/* Maximum segment size and window scale (RFC 9293, section 3.2; RFC 7323, section 2.2). */
-static void put_syn_options(uint8_t *options)
+/*
+ * Maximum segment size, window scale, SACK permitted (RFC 9293, section 3.2; RFC 7323, section 2.2;
+ * RFC 2018, section 2).
+ */
+static void put_syn_options(uint8_t *options, bool sack)
 {
-	const uint8_t bytes[SYN_OPTIONS_LEN] = {2, 4, PEER_MSS >> 8,	PEER_MSS & 0xff, 1,
-						3, 3, PEER_WINDOW_SCALE};
+	const uint8_t bytes[SYN_OPTIONS_LEN] = {
+		2, 4, PEER_MSS >> 8, PEER_MSS & 0xff, 1, 3, 3, PEER_WINDOW_SCALE,
+		1, 1, sack ? 4 : 1,  sack ? 2 : 1};
 
 	memcpy(options, bytes, sizeof(bytes));
 }
@@ -284,7 +334,7 @@ struct dgram peer_segment(struct stack_peer *peer, uint16_t port, uint8_t flags,
 		.options_len = flags & PEER_SYN ? SYN_OPTIONS_LEN : 0,
 	};
 
-	put_syn_options(segment.options);
+	put_syn_options(segment.options, peer->sack);
 	conn->seq += (uint32_t)len + (flags & (PEER_SYN | PEER_FIN) ? 1 : 0);
 	return write_segment(peer, &segment, room);
 }

@@ -23,18 +23,26 @@ enum {
 	PEER_ENDS_MAX = 1 << 17,
 	PEER_HEARD = 1024, /* so many of the stack's segments are kept: a power of two */
 	PEER_OPTIONS_MAX = 40,
+	PEER_SACKS_MAX = 4,
 };
 
 /* RFC 9293, section 3.1. */
 enum { PEER_FIN = 1, PEER_SYN = 2, PEER_RST = 4, PEER_PSH = 8, PEER_ACK = 16 };
 
 struct peer_conn {
-	uint32_t seq;	/* of the next byte that the peer sends */
-	uint32_t ack;	/* the next byte that it expects */
-	uint32_t acked; /* what the stack acknowledged last */
-	uint8_t heard;	/* all flags that the stack has sent */
-	bool dialled;	/* by the stack */
-	bool is_full;	/* the peer's window is closed */
+	uint32_t seq;	 /* of the next byte that the peer sends */
+	uint32_t ack;	 /* the next byte that it expects */
+	uint32_t acked;	 /* what the stack acknowledged last */
+	uint32_t window; /* bytes that the stack offers behind that */
+	uint8_t window_scale;
+	uint8_t heard; /* all flags that the stack has sent */
+	bool dialled;  /* by the stack */
+	/* The SACK blocks of its last packet: sequence numbers, the end excluded (RFC 2018). */
+	struct peer_sack {
+		uint32_t left, right;
+	} sacks[PEER_SACKS_MAX];
+	size_t sacks_count;
+	bool is_full; /* the peer's window is closed */
 };
 
 /* A segment of the stack's, or one that the peer makes up as it likes. */
@@ -50,8 +58,10 @@ struct peer_packet {
 /* What the owner of the stack's end has seen. It takes all bytes, and calls nothing by itself. */
 struct peer_end {
 	struct stack_conn *conn;
+	const uint8_t *expect; /* the stream that it shall get; NULL: any */
 	size_t received, acked;
 	bool connected, fin, ended;
+	bool wrong; /* it was not what it expected */
 	enum stack_end how;
 };
 
@@ -63,6 +73,7 @@ struct stack_peer {
 	uint16_t port;	  /* the connection that the last one was for */
 	bool no_room;	  /* room() says NULL */
 	struct peer_packet heard[PEER_HEARD];
+	bool sack; /* the peer's SYN permits SACK */
 	struct peer_conn conn[65536];
 	struct peer_end *end[65536];
 	struct peer_end ends[PEER_ENDS_MAX];
