@@ -210,7 +210,7 @@ case_sigterm_ingress() {
 case_sigterm_idle() {
 	tunnel_up
 	kill "${pid_of[proxy]}"
-	expect_status proxy 3 0
+	expect_status proxy 5 0
 }
 
 # At once, but in order: death by a signal would not wipe the keys.
@@ -219,7 +219,7 @@ case_second_sigterm() {
 	start_transfer 20 report=0 expect_reset=1
 	drain
 	kill "${pid_of[proxy]}"
-	reap proxy 2
+	reap proxy 5
 	[[ $exit_status != killed ]] || die "still there after the second signal"
 	((exit_status < 128)) || die "ended with $exit_status"
 }
@@ -228,8 +228,8 @@ stragglers() {
 	tunnel_up DRAIN_TIMEOUT=1s
 	start_transfer 30 report=0 expect_reset=1
 	drain
-	finish_traffic transfer 5
-	expect_status proxy 3 0
+	finish_traffic transfer 10
+	expect_status proxy 5 0
 }
 
 case_stragglers_egress() { stragglers; }
