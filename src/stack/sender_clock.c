@@ -120,7 +120,7 @@ void sender_clock_run(uint64_t now_ns)
 	uint64_t ms = LWIP_MAX(run_ms, now_ms - LWIP_MIN(now_ms, SLOTS));
 
 	run_ms = now_ms;
-	while (ms++ < now_ms) {
+	while (waiting > 0 && ms++ < now_ms) {
 		size_t slot = ms % SLOTS;
 
 		if ((filled[slot / WORD_BITS] >> (slot % WORD_BITS) & 1) != 0)
@@ -130,7 +130,7 @@ void sender_clock_run(uint64_t now_ns)
 
 uint64_t sender_clock_deadline(void)
 {
-	for (uint64_t ms = run_ms + 1; ms < run_ms + SLOTS;) {
+	for (uint64_t ms = run_ms + 1; waiting > 0 && ms < run_ms + SLOTS;) {
 		size_t slot = ms % SLOTS;
 		uint64_t word = filled[slot / WORD_BITS] >> (slot % WORD_BITS);
 
