@@ -117,6 +117,8 @@ static void stay_low(struct tcp_pcb *pcb, const struct ack *ack)
 {
 	struct tcp_bbr *bbr = &pcb->sender.bbr;
 
+	/* What is measured meanwhile says nothing of the path. */
+	pcb->sender.app_limited = (pcb->sender.delivered + pcb->sender.pipe) | 1;
 	if (!bbr->probe_round) {
 		if (pcb->sender.pipe > window_min(pcb))
 			return;

@@ -17,7 +17,7 @@
 
 #include <string.h>
 
-enum { WALK_MAX = 4096 }; /* segments for a block: what is beyond is not believed */
+enum { WALK_MAX = 1024 }; /* segments for all blocks of an ACK: what is beyond is not believed */
 
 /* What the ACK that is being processed has delivered so far. */
 static struct {
@@ -99,17 +99,19 @@ void flight_sent(struct tcp_pcb *pcb, struct tcp_seg *seg, bool again)
 	sender->pipe += TCP_TCPLEN(seg);
 }
 
-/* Mostly the one behind all others. One that was lost again belongs further to the front. */
-void flight_lost(struct tcp_pcb *pcb, struct tcp_seg *seg)
+/* By sequence number. Mostly it belongs behind all others, or behind the one that was lost just before. */
+void flight_lost(struct tcp_pcb *pcb, struct tcp_seg *seg, struct tcp_seg *near)
 {
 	struct tcp_flight_list *lost = &pcb->sender.lost;
 	struct tcp_seg *prev = lost->last;
 
 	take_off(&pcb->sender, seg);
 	if (prev != NULL && TCP_SEQ_GT(seg_seq(prev), seg_seq(seg))) {
-		struct tcp_seg *next = lost->first;
+		struct tcp_seg *next;
 
-		for (prev = NULL; TCP_SEQ_LT(seg_seq(next), seg_seq(seg)); next = next->flight.next)
+		prev = near != NULL && TCP_SEQ_LT(seg_seq(near), seg_seq(seg)) ? near : NULL;
+		next = prev != NULL ? prev->flight.next : lost->first;
+		for (; TCP_SEQ_LT(seg_seq(next), seg_seq(seg)); next = next->flight.next)
 			prev = next;
 	}
 	seg->flight.state = FLIGHT_LOST;
@@ -118,10 +120,14 @@ void flight_lost(struct tcp_pcb *pcb, struct tcp_seg *seg)
 
 void flight_all_lost(struct tcp_pcb *pcb, bool renege)
 {
+	struct tcp_seg *near = NULL;
+
 	for (struct tcp_seg *seg = pcb->unacked; seg != NULL; seg = seg->next) {
 		if (seg->flight.state == FLIGHT_UNDER ||
 		    (renege && seg->flight.state == FLIGHT_SACKED))
-			flight_lost(pcb, seg);
+			flight_lost(pcb, seg, near);
+		if (seg->flight.state == FLIGHT_LOST)
+			near = seg;
 	}
 	if (renege)
 		memset(pcb->sender.seen, 0, sizeof(pcb->sender.seen));
@@ -202,10 +208,13 @@ void flight_take_ack(struct tcp_pcb *pcb, struct ack *ack)
 
 /* --- SACK blocks ---------------------------------------------------------------------------------- */
 
-/* A remembered block is of use as long as its last segment is still on the queue. */
-static bool is_live(const struct tcp_pcb *pcb, const struct tcp_sack_seen *seen)
+/* A remembered block is of use as long as its last segment is on the queue, and not longer. */
+void flight_forget(struct tcp_pcb *pcb)
 {
-	return seen->last != NULL && TCP_SEQ_GT(seen->right, pcb->lastack);
+	for (int i = 0; i < TCP_SACKS_MAX; i++) {
+		if (TCP_SEQ_LEQ(pcb->sender.seen[i].right, pcb->lastack))
+			pcb->sender.seen[i].last = NULL;
+	}
 }
 
 /* The remembered block that spares most of the way to `left`; NULL: none. */
@@ -216,7 +225,7 @@ static const struct tcp_sack_seen *start_for(const struct tcp_pcb *pcb, uint32_t
 	for (int i = 0; i < TCP_SACKS_MAX; i++) {
 		const struct tcp_sack_seen *seen = &pcb->sender.seen[i];
 
-		if (is_live(pcb, seen) && TCP_SEQ_LEQ(seen->left, left) &&
+		if (seen->last != NULL && TCP_SEQ_LEQ(seen->left, left) &&
 		    (best == NULL || TCP_SEQ_GT(seen->right, best->right)))
 			best = seen;
 	}
@@ -229,7 +238,7 @@ static struct tcp_seg *skip_seen(const struct tcp_pcb *pcb, struct tcp_seg *seg)
 	for (int i = 0; i < TCP_SACKS_MAX; i++) {
 		const struct tcp_sack_seen *seen = &pcb->sender.seen[i];
 
-		if (is_live(pcb, seen) && seen->left == seg_seq(seg))
+		if (seen->last != NULL && seen->left == seg_seq(seg))
 			return seen->last;
 	}
 	return seg;
@@ -243,26 +252,25 @@ static void remember(struct tcp_pcb *pcb, uint32_t left, uint32_t right, struct 
 	int count = 1;
 
 	for (int i = 0; i < TCP_SACKS_MAX && count < TCP_SACKS_MAX; i++) {
-		if (is_live(pcb, &seen[i]) &&
+		if (seen[i].last != NULL &&
 		    (TCP_SEQ_LT(seen[i].right, left) || TCP_SEQ_GT(seen[i].left, right)))
 			kept[count++] = seen[i];
 	}
 	memcpy(seen, kept, sizeof(kept));
 }
 
-static void mark_block(struct tcp_pcb *pcb, uint32_t left, uint32_t right)
+static void mark_block(struct tcp_pcb *pcb, uint32_t left, uint32_t right, int *steps)
 {
 	const struct tcp_sack_seen *start = start_for(pcb, left);
 	struct tcp_seg *seg = start == NULL ? pcb->unacked : start->last->next;
 	struct tcp_seg *last = NULL;
-	int steps = 0;
 
 	if (start != NULL && TCP_SEQ_GEQ(start->right, left)) {
 		left = start->left;
 		last = start->last;
 	}
-	for (; seg != NULL && TCP_SEQ_LEQ(seg_end(seg), right) && steps < WALK_MAX;
-	     seg = seg->next, steps++) {
+	for (; seg != NULL && TCP_SEQ_LEQ(seg_end(seg), right) && *steps < WALK_MAX;
+	     seg = seg->next, ++*steps) {
 		if (TCP_SEQ_LT(seg_seq(seg), left))
 			continue;
 		if (seg->flight.state == FLIGHT_SACKED) {
@@ -288,7 +296,7 @@ static bool is_duplicate(const struct tcp_pcb *pcb, const uint32_t *sacks, int c
 
 void flight_sacks(struct tcp_pcb *pcb, const uint32_t *sacks, int count, struct ack *ack)
 {
-	int first = 0;
+	int first = 0, steps = 0;
 
 	if (TCP_SEQ_LT(sacks[0], sacks[1]) && is_duplicate(pcb, sacks, count)) {
 		ack->dsack_bytes = sacks[1] - sacks[0];
@@ -303,6 +311,6 @@ void flight_sacks(struct tcp_pcb *pcb, const uint32_t *sacks, int count, struct 
 			continue;
 		if (TCP_SEQ_LT(left, pcb->lastack))
 			left = pcb->lastack;
-		mark_block(pcb, left, right);
+		mark_block(pcb, left, right, &steps);
 	}
 }

@@ -85,6 +85,7 @@ static bool shrink(struct tcp_pcb *pcb, uint16_t mss)
 	pcb->sender.may_undo = false; /* what arrives twice was cut differently */
 	if (!set_mss(pcb, mss))
 		return false;
+	pcb->cwnd = LWIP_MIN(pcb->cwnd, LWIP_TCP_CALC_INITIAL_CWND(mss));
 	pcb->pmtu_passed = pcb->pmtu_failed = pcb->pmtu_claim = 0;
 	pcb->pmtu_doubt = false;
 	return true;
@@ -299,6 +300,14 @@ static uint16_t believable_mtu(const struct claim *claim)
 	return mtu < quoted_len ? (uint16_t)mtu : 0;
 }
 
+/* Cutting costs: after the first time it must become much smaller, so that it happens a few times. */
+static bool is_worth_it(const struct tcp_pcb *pcb, uint16_t mtu)
+{
+	uint32_t now = pcb->mss + headers_len(pcb);
+
+	return now < stack_of(pcb)->config.mtu ? mtu <= now / 4 * 3 : mtu < now;
+}
+
 bool pmtu_takes(struct stack *stack, const struct dgram *packet)
 {
 	struct claim claim;
@@ -309,7 +318,7 @@ bool pmtu_takes(struct stack *stack, const struct dgram *packet)
 		return false;
 	pcb = find_quoted(stack, &claim);
 	mtu = pcb == NULL ? 0 : believable_mtu(&claim);
-	if (mtu == 0 || mtu >= pcb->mss + headers_len(pcb)) {
+	if (mtu == 0 || !is_worth_it(pcb, mtu)) {
 		stack->stats.pmtu_false++;
 		return true;
 	}

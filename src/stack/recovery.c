@@ -66,7 +66,7 @@ static uint32_t detect_losses(struct tcp_pcb *pcb)
 	struct tcp_sender *sender = &pcb->sender;
 	uint32_t now_us = clock_now_us, lost = 0;
 	uint32_t limit_us = sender->rack_rtt_us + patience_us(pcb);
-	struct tcp_seg *seg;
+	struct tcp_seg *seg, *near = NULL;
 
 	sender->reorder_wait_us = 0;
 	while ((seg = sender->under.first) != NULL) {
@@ -79,7 +79,8 @@ static uint32_t detect_losses(struct tcp_pcb *pcb)
 			break;
 		}
 		lost += TCP_TCPLEN(seg);
-		flight_lost(pcb, seg);
+		flight_lost(pcb, seg, near);
+		near = seg;
 	}
 	return lost;
 }
@@ -199,7 +200,7 @@ static void head_is_lost(struct tcp_pcb *pcb, struct ack *ack)
 	if (pcb->unacked == NULL || pcb->unacked->flight.state != FLIGHT_UNDER)
 		return;
 	ack->newly_lost += TCP_TCPLEN(pcb->unacked);
-	flight_lost(pcb, pcb->unacked);
+	flight_lost(pcb, pcb->unacked, NULL);
 }
 
 /* Of what a partial ACK is for, all but the head had been told of by duplicate ACKs. */
@@ -231,6 +232,18 @@ static void judge_without_sack(struct tcp_pcb *pcb, struct ack *ack, bool duplic
 	}
 }
 
+static uint32_t timeout_us(const struct tcp_pcb *pcb)
+{
+	uint32_t rto_us = pcb->sender.rto_us;
+	int backoff = LWIP_MIN(pcb->nrtx, BACKOFF_MAX);
+
+	if (rto_us == 0)
+		rto_us = LWIP_TCP_RTO_TIME * 1000;
+	if (pcb->state == SYN_SENT) /* a SYN a second: whoever waits has a time-out of its own */
+		backoff = 0;
+	return (uint32_t)LWIP_MIN((uint64_t)rto_us << backoff, RTO_MAX_US);
+}
+
 /* --- tail loss probe (RFC 8985, section 7) ------------------------------------------------------------ */
 
 static bool may_probe(const struct tcp_pcb *pcb)
@@ -249,7 +262,8 @@ static uint32_t probe_us(const struct tcp_pcb *pcb)
 
 	if (sender->under.first == sender->under.last)
 		wait_us += DELAYED_ACK_US;
-	return LWIP_MAX(wait_us, PROBE_MIN_US);
+	wait_us = LWIP_MAX(wait_us, PROBE_MIN_US);
+	return LWIP_MIN(wait_us, timeout_us(pcb));
 }
 
 /* Something new if there is and may be, else the last segment again. */
@@ -315,18 +329,6 @@ void recovery_acked(struct tcp_pcb *pcb, struct ack *ack, bool duplicate)
 
 /* --- timers ------------------------------------------------------------------------------------------ */
 
-static uint32_t timeout_us(const struct tcp_pcb *pcb)
-{
-	uint32_t rto_us = pcb->sender.rto_us;
-	int backoff = LWIP_MIN(pcb->nrtx, BACKOFF_MAX);
-
-	if (rto_us == 0)
-		rto_us = LWIP_TCP_RTO_TIME * 1000;
-	if (pcb->state == SYN_SENT) /* a SYN a second: whoever waits has a time-out of its own */
-		backoff = 0;
-	return (uint32_t)LWIP_MIN((uint64_t)rto_us << backoff, RTO_MAX_US);
-}
-
 static void set_timer(struct tcp_pcb *pcb, enum sender_timer timer, uint32_t wait_us)
 {
 	pcb->sender.timer = (uint8_t)timer;
@@ -343,7 +345,7 @@ void recovery_arm(struct tcp_pcb *pcb, bool progress)
 		set_timer(pcb, TIMER_NONE, 0);
 	else if (sender->reorder_wait_us > 0)
 		set_timer(pcb, TIMER_REORDER, sender->reorder_wait_us);
-	else if (may_probe(pcb) && probe_us(pcb) < timeout_us(pcb))
+	else if (may_probe(pcb))
 		set_timer(pcb, TIMER_PROBE, probe_us(pcb));
 	else if (progress || sender->timer != TIMER_RTO)
 		set_timer(pcb, TIMER_RTO, timeout_us(pcb));

@@ -419,13 +419,16 @@ struct pbuf *tcp_receiver_take(struct tcp_pcb *pcb, struct pbuf *chain, bool *fi
 	return chain;
 }
 
-void tcp_receiver_end(struct tcp_pcb *pcb)
+static void drop_all(struct tcp_receiver *receiver)
 {
-	struct tcp_receiver *receiver = &pcb->receiver;
-
 	while (receiver->newest != NULL)
 		run_drop(receiver, receiver->newest);
 	receiver->has_fin = receiver->has_twice = false;
+}
+
+void tcp_receiver_end(struct tcp_pcb *pcb)
+{
+	drop_all(&pcb->receiver);
 	receiver_forget(pcb);
 }
 
@@ -473,6 +476,6 @@ void reorder_relieve(size_t limit)
 		return;
 	for (struct tcp_pcb *pcb = tcp_active_pcbs; pcb != NULL; pcb = pcb->next) {
 		if (pcb->receiver.cost > limit / SHARE_OF_RUNS / holders)
-			tcp_receiver_end(pcb);
+			drop_all(&pcb->receiver);
 	}
 }

@@ -204,6 +204,7 @@ void tcp_sender_begin(struct tcp_pcb *pcb)
 	flight_take_ack(pcb, &ack);
 	measure_round_trip(pcb, &ack);
 	pcb->cwnd = LWIP_TCP_CALC_INITIAL_CWND(pcb->mss);
+	pcb->sender.state = SENDER_OPEN; /* whatever became of the SYN */
 	pcb->sender.fack = pcb->sender.dsack_round_end = pcb->lastack;
 	pcb->sender.reo_mult = 1;
 	sender_congestion()->begin(pcb);
@@ -213,11 +214,14 @@ void tcp_sender_begin(struct tcp_pcb *pcb)
 void tcp_sender_acked(struct tcp_pcb *pcb, uint32_t acked, bool duplicate, const uint32_t *sacks,
 		      int count)
 {
-	struct ack ack = {.acked = acked, .pipe_before = pcb->sender.pipe};
+	struct ack ack = {.acked = acked};
 
+	if (acked > 0)
+		flight_forget(pcb);
 	if ((pcb->flags & TF_SACK) != 0 && count > 0)
 		flight_sacks(pcb, sacks, count, &ack);
 	flight_take_ack(pcb, &ack);
+	ack.pipe_before = pcb->sender.pipe + ack.delivered;
 	if (acked == 0 && !duplicate && ack.delivered == 0 && ack.dsack_bytes == 0)
 		return; /* data, or a window */
 	measure_round_trip(pcb, &ack);
@@ -227,8 +231,10 @@ void tcp_sender_acked(struct tcp_pcb *pcb, uint32_t acked, bool duplicate, const
 
 void tcp_sender_resend(struct tcp_pcb *pcb)
 {
+	if (pcb->state < ESTABLISHED && pcb->nrtx < UINT8_MAX)
+		pcb->nrtx++; /* what makes us do so is bounded by that */
 	if (pcb->unacked != NULL && pcb->unacked->flight.state == FLIGHT_UNDER)
-		flight_lost(pcb, pcb->unacked);
+		flight_lost(pcb, pcb->unacked, NULL);
 }
 
 void tcp_sender_end(struct tcp_pcb *pcb)

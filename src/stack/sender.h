@@ -89,9 +89,15 @@ static inline bool is_later(uint32_t a_us, uint32_t b_us)
 /* --- flight.c: where each segment stands ---------------------------------------------------- */
 
 void flight_sent(struct tcp_pcb *pcb, struct tcp_seg *seg, bool again);
-void flight_lost(struct tcp_pcb *pcb, struct tcp_seg *seg);
+/*
+ * `near`: one that the same walk has found lost just before, or NULL; next to it is where the search for
+ * the place begins.
+ */
+void flight_lost(struct tcp_pcb *pcb, struct tcp_seg *seg, struct tcp_seg *near);
 /* All that the receiver has not got is lost; `renege`: it has got nothing (RFC 2018, section 8). */
 void flight_all_lost(struct tcp_pcb *pcb, bool renege);
+/* What is acknowledged is forgotten: before anything else of an ACK. */
+void flight_forget(struct tcp_pcb *pcb);
 /* Takes note of SACK blocks. */
 void flight_sacks(struct tcp_pcb *pcb, const uint32_t *sacks, int count, struct ack *ack);
 /* What left the queues or was marked since the last call; and forgets it. */

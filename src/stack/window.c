@@ -33,9 +33,15 @@ static size_t promise_max(const struct stack *stack)
 	return stack->config.budget->limit / 2;
 }
 
+/* A window is announced in steps of a segment: of two it opens again. */
+static size_t least(const struct stack *stack)
+{
+	return LWIP_MAX(WINDOW_MIN, 2 * (size_t)stack->config.mtu);
+}
+
 static size_t share_of(const struct stack *stack)
 {
-	return LWIP_MAX(promise_max(stack) / stack->stats.conns, WINDOW_MIN);
+	return LWIP_MAX(promise_max(stack) / stack->stats.conns, least(stack));
 }
 
 static bool is_crowded(const struct stack *stack)
@@ -65,7 +71,7 @@ static void set_window(struct stack_conn *conn, uint32_t window)
 	stack->promised -= conn->window;
 	conn->window = window;
 	share = LWIP_MIN(share, unclaimed(stack, promise_max(stack)) / 4);
-	next_start = (uint32_t)LWIP_MIN(WINDOW_START, LWIP_MAX(share, WINDOW_MIN));
+	next_start = (uint32_t)LWIP_MIN(WINDOW_START, LWIP_MAX(share, least(stack)));
 }
 
 void window_begin(struct stack_conn *conn)

@@ -3,6 +3,7 @@
 #include "sender_rig.h"
 #include "stack_pair.h"
 
+#include "../../src/stack/sender.h"
 #include "base/time.h"
 
 #include <criterion/criterion.h>
@@ -418,6 +419,37 @@ Test(sender, a_window_that_closes_over_the_flight)
 	rig.window = 1 << 20;
 	rig_ack(&rig, 0, NULL, 0);
 	cr_assert(rig_run(&rig, 61 * NS_PER_S));
+	rig_fini(&rig);
+}
+
+static bool loses_5_and_22(struct rig *r, const struct rig_send *send)
+{
+	(void)r;
+	return send->times == 0 && (send->offset == 5 * RIG_MSS || send->offset == 22 * RIG_MSS);
+}
+
+/* Nearly 2^32 bytes arrive in order in between: a block that was remembered must not come back. */
+Test(sender, a_block_from_before_the_numbers_wrapped)
+{
+	uint32_t back = 10 * RIG_MSS;
+	struct tcp_pcb *pcb;
+
+	init();
+	rig.loses = loses_5_and_22;
+	start();
+	rig_write(&rig, 20 * RIG_MSS);
+	cr_assert(rig_run(&rig, NS_PER_S));
+	rig_wait(&rig, 200 * NS_PER_MS);
+	pcb = rig.conn->pcb;
+	pcb->snd_nxt -= back;
+	pcb->lastack -= back;
+	pcb->snd_lbb -= back;
+	pcb->snd_wl2 -= back;
+	pcb->sender.fack = pcb->lastack;
+	pcb->sender.recover -= back;
+	rig.isn -= back;
+	rig_write(&rig, 20 * RIG_MSS);
+	cr_assert(rig_run(&rig, NS_PER_S));
 	rig_fini(&rig);
 }
 

@@ -192,3 +192,22 @@ Test(stack_acks, nothing_ticks_once_all_is_acknowledged)
 	cr_assert_lt(peer_sleep(&peer, peer.now_ns + 20 * NS_PER_S), 3);
 	peer_fini(&peer);
 }
+
+/* It sleeps, as it waits for nothing but a time, and its owner gives it up. */
+Test(stack_acks, aborted_asleep_with_a_delayed_ack)
+{
+	start();
+	for (int i = 0; i < 10; i++)
+		exchange(0, 100, 30 * NS_PER_MS);
+	while (peer.now_ns / NS_PER_MS % 50 != 45)
+		peer_turn(&peer, NS_PER_MS);
+	put(0, 100);
+	peer_turn(&peer, 0);
+	peer_turn(&peer, 10 * NS_PER_MS);
+	cr_assert_not(is_acked());
+	stack_abort(peer.end[PORT]->conn);
+	for (int i = 0; i < 4; i++)
+		peer_turn(&peer, 50 * NS_PER_MS);
+	peer_fini(&peer);
+	cr_assert_eq(peer.budget.used, 0);
+}

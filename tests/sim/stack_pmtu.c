@@ -507,6 +507,22 @@ Test(stack_pmtu, a_router_is_believed_v6)
 	believe(ADDR_V6, 1300, 1300);
 }
 
+/* Each time all that waits is cut: what may be asked for is a few times. */
+Test(stack_pmtu, a_router_that_nibbles)
+{
+	uint8_t packet[MTU];
+	size_t len;
+
+	start(30);
+	len = send_large(ADDR_V4, packet);
+	for (uint16_t mtu = MTU - 1; mtu >= 576; mtu--)
+		tell(packet, len, (struct icmp){.mtu = mtu, .quoted_max = 576});
+	cr_assert_leq(server_stats()->pmtu_told, 4, "%zu", (size_t)server_stats()->pmtu_told);
+	pair.largest = 576;
+	ms_to_get(&clients[0], 200000);
+	finish();
+}
+
 /* Not smaller than what anybody carries. */
 Test(stack_pmtu, a_router_that_exaggerates_v4)
 {
