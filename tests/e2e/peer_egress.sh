@@ -38,9 +38,11 @@ case_connected_when_the_target_has_accepted() {
 	((${EPOCHREALTIME//[.,]/} - begun_us > 1500000)) || die "too early"
 }
 
+# The reset may overtake the news of the connection.
 case_early_is_connected_at_once() {
+	local said
 	net_up EGRESS_ACCEPT=early
-	connects
+	said=$(connects) || [[ $said == *"reset by peer"* ]] || die "$said"
 }
 
 # Both ends hear of it, at about its time.
@@ -54,8 +56,8 @@ case_idle_timeout() {
 	took_ms=$(((${EPOCHREALTIME//[.,]/} - begun_us) / 1000))
 	grep -q "reset by peer" "$CASE/said" || die "no reset after $took_ms ms: $(cat "$CASE/said")"
 	((took_ms > 900 && took_ms < 5000)) || die "after $took_ms ms"
-	"${at_proxy[@]}" curl -s http://127.0.0.1:9000/metrics |
-		grep -qx 'wg_tinyproxy_connections_timed_out_total{reason="idle"} 1' || die "not counted"
+	grep -qx 'wg_tinyproxy_connections_timed_out_total{reason="idle"} 1' \
+		<("${at_proxy[@]}" curl -s http://127.0.0.1:9000/metrics) || die "not counted"
 }
 
 source tests/e2e/peer.bash
