@@ -159,6 +159,16 @@ void conn_drop(struct stack_conn *conn);
 /* tcp_output() for all that was written to. */
 void conn_output(struct stack *stack);
 
+/* --- pcb_clock.c: a connection's timers, to the millisecond ----------------------------------- */
+
+/* Something of it may be due earlier than before. */
+void pcb_clock_set(struct tcp_pcb *pcb);
+void pcb_clock_drop(struct tcp_pcb *pcb);
+/* Runs what is due. */
+void pcb_clock_run(uint64_t now_ns);
+/* UINT64_MAX: nothing. */
+uint64_t pcb_clock_deadline(void);
+
 /* --- identity.c ------------------------------------------------------------------------------ */
 
 /* Draws the key of the initial sequence numbers: once. */

@@ -26,107 +26,23 @@ enum {
 	DELAY_MIN_MS = 2,
 	QUICK = 16, /* segments, as Linux has it */
 	EXCHANGES_ENOUGH = 3,
-	SLOTS = 64, /* milliseconds; more than the longest delay, and a bit for each in a word */
 };
 
 #define PAUSE_NS (200 * NS_PER_MS) /* a sender may have timed out, and begins anew */
 
-static uint64_t now_ms(void)
+/* In that millisecond, not behind it. */
+static void acknowledge_in(struct tcp_pcb *pcb, uint32_t ms)
 {
-	return clock_now_ns() / NS_PER_MS;
+	pcb->receiver.ack_us = clock_now_us + ms * 1000 - 999;
+	tcp_set_flags(pcb, TF_ACK_DELAY);
+	pcb_clock_set(pcb);
 }
 
-/* --- the delayed ones ------------------------------------------------------------------------------- */
-
-static struct tcp_pcb *waiting[SLOTS]; /* by the millisecond in which they are due */
-static uint64_t filled;		       /* a bit for each that may have somebody */
-static uint64_t run_ms;		       /* all up to this one have been run */
-
-static void stop_waiting(struct tcp_pcb *pcb)
+void receiver_timer(struct tcp_pcb *pcb)
 {
-	struct tcp_receiver *receiver = &pcb->receiver;
-
-	if (receiver->ack_pprev == NULL)
-		return;
-	*receiver->ack_pprev = receiver->ack_next;
-	if (receiver->ack_next != NULL)
-		receiver->ack_next->receiver.ack_pprev = receiver->ack_pprev;
-	receiver->ack_pprev = NULL;
-}
-
-/* Who waits already is found too early, and then put off: most of them have been heard by then. */
-static void wait_until(struct tcp_pcb *pcb, uint64_t at_ms)
-{
-	struct tcp_receiver *receiver = &pcb->receiver;
-	struct tcp_pcb **slot = &waiting[at_ms % SLOTS];
-
-	receiver->ack_ms = (uint32_t)at_ms;
-	if (receiver->ack_pprev != NULL)
-		return;
-	if (filled == 0)
-		run_ms = now_ms();
-	receiver->ack_next = *slot;
-	receiver->ack_pprev = slot;
-	if (*slot != NULL)
-		(*slot)->receiver.ack_pprev = &receiver->ack_next;
-	*slot = pcb;
-	filled |= 1ull << (at_ms % SLOTS);
-}
-
-static void acknowledge_late(struct tcp_pcb *pcb, uint64_t ms)
-{
-	int32_t left_ms = (int32_t)(pcb->receiver.ack_ms - (uint32_t)ms);
-
-	if ((pcb->flags & TF_ACK_DELAY) == 0)
-		return; /* what has left since has said it */
-	if (left_ms > 0) {
-		wait_until(pcb, ms + (uint32_t)left_ms);
-		return;
-	}
 	pcb->receiver.exchanges = 0;
 	tcp_ack_now(pcb);
 	tcp_output(pcb);
-}
-
-/* Taken off as a whole: who is put off may get the same slot, a turn of the wheel later. */
-static void run_slot(size_t slot, uint64_t ms)
-{
-	struct tcp_pcb *due = waiting[slot];
-
-	filled &= ~(1ull << slot);
-	waiting[slot] = NULL;
-	if (due != NULL)
-		due->receiver.ack_pprev = &due;
-	while (due != NULL) {
-		struct tcp_pcb *pcb = due;
-
-		stop_waiting(pcb);
-		acknowledge_late(pcb, ms);
-	}
-}
-
-void receiver_clock_run(uint64_t now_ns)
-{
-	uint64_t until_ms = now_ns / NS_PER_MS;
-
-	while (filled != 0 && run_ms < until_ms)
-		run_slot(++run_ms % SLOTS, until_ms);
-}
-
-uint64_t receiver_clock_deadline(void)
-{
-	size_t next = (run_ms + 1) % SLOTS;
-	uint64_t ahead;
-
-	if (filled == 0)
-		return UINT64_MAX;
-	ahead = next == 0 ? filled : filled >> next | filled << (SLOTS - next);
-	return (run_ms + 1 + (uint64_t)__builtin_ctzll(ahead)) * NS_PER_MS;
-}
-
-void receiver_forget(struct tcp_pcb *pcb)
-{
-	stop_waiting(pcb);
 }
 
 /* --- now or later -------------------------------------------------------------------------------------- */
@@ -173,9 +89,7 @@ void tcp_receiver_arrived(struct tcp_pcb *pcb, uint32_t len, bool push)
 		tcp_ack_now(pcb);
 		return;
 	}
-	tcp_set_flags(pcb, TF_ACK_DELAY);
-	wait_until(pcb, now_ns / NS_PER_MS +
-				LWIP_MIN(2u * receiver->answer_ms + DELAY_MIN_MS, DELAY_MAX_MS));
+	acknowledge_in(pcb, LWIP_MIN(2u * receiver->answer_ms + DELAY_MIN_MS, DELAY_MAX_MS));
 }
 
 void receiver_answered(struct tcp_pcb *pcb)

@@ -11,12 +11,8 @@
 
 /* The owner has written: an answer, if something had arrived. */
 void receiver_answered(struct tcp_pcb *pcb);
-/* Sends the acknowledgements whose time has come. */
-void receiver_clock_run(uint64_t now_ns);
-/* When the next one's comes, or may; UINT64_MAX: nobody waits. */
-uint64_t receiver_clock_deadline(void);
-/* No acknowledgement is owed any more. */
-void receiver_forget(struct tcp_pcb *pcb);
+/* A delayed acknowledgement is due. */
+void receiver_timer(struct tcp_pcb *pcb);
 
 /* --- reorder.c: what is out of order ---------------------------------------------------------------- */
 

@@ -334,7 +334,7 @@ static void set_timer(struct tcp_pcb *pcb, enum sender_timer timer, uint32_t wai
 	pcb->sender.timer = (uint8_t)timer;
 	pcb->sender.deadline_us = clock_now_us + wait_us;
 	if (timer != TIMER_NONE)
-		sender_clock_set(pcb);
+		pcb_clock_set(pcb);
 }
 
 void recovery_arm(struct tcp_pcb *pcb, bool progress)

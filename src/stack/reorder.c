@@ -419,17 +419,13 @@ struct pbuf *tcp_receiver_take(struct tcp_pcb *pcb, struct pbuf *chain, bool *fi
 	return chain;
 }
 
-static void drop_all(struct tcp_receiver *receiver)
+void tcp_receiver_end(struct tcp_pcb *pcb)
 {
+	struct tcp_receiver *receiver = &pcb->receiver;
+
 	while (receiver->newest != NULL)
 		run_drop(receiver, receiver->newest);
 	receiver->has_fin = receiver->has_twice = false;
-}
-
-void tcp_receiver_end(struct tcp_pcb *pcb)
-{
-	drop_all(&pcb->receiver);
-	receiver_forget(pcb);
 }
 
 /* --- what the peer is told ------------------------------------------------------------------------------- */
@@ -476,6 +472,6 @@ void reorder_relieve(size_t limit)
 		return;
 	for (struct tcp_pcb *pcb = tcp_active_pcbs; pcb != NULL; pcb = pcb->next) {
 		if (pcb->receiver.cost > limit / SHARE_OF_RUNS / holders)
-			drop_all(&pcb->receiver);
+			tcp_receiver_end(pcb);
 	}
 }

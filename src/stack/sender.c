@@ -7,7 +7,7 @@
  *	recovery.c	what is lost: RACK-TLP (RFC 8985), timeouts (RFC 6298); how fast it is repaired:
  *			proportional rate reduction (RFC 6937); what was no loss after all (D-SACK)
  *	cubic.c		the congestion window: CUBIC (RFC 9438), HyStart++ (RFC 9406)
- *	sender_clock.c	timers to the millisecond
+ *	pcb_clock.c	timers to the millisecond
  *
  * lwIP keeps its two queues: `unsent`, and `unacked` by sequence number. tcp_output() asks here before
  * a segment leaves `unsent`, and lost ones are repaired first, where they stand in `unacked`. The ACK
@@ -44,7 +44,7 @@ static bool is_paced_out(struct tcp_pcb *pcb)
 	if (sender->pacing_rate == 0 || sender->pace_ns <= clock_now_ns() + PACE_QUANTUM_NS)
 		return false;
 	sender->paced_out = true;
-	sender_clock_set(pcb);
+	pcb_clock_set(pcb);
 	return true;
 }
 
@@ -241,7 +241,7 @@ void tcp_sender_end(struct tcp_pcb *pcb)
 {
 	struct tcp_sender *sender = &pcb->sender;
 
-	sender_clock_drop(pcb);
+	pcb_clock_drop(pcb);
 	sender->under = sender->lost = (struct tcp_flight_list){0};
 	sender->pipe = sender->sacked = 0;
 	sender->timer = TIMER_NONE;

@@ -111,13 +111,3 @@ void recovery_acked(struct tcp_pcb *pcb, struct ack *ack, bool duplicate);
 void recovery_timer(struct tcp_pcb *pcb);
 /* The timer that has to run now. `progress`: it starts anew. */
 void recovery_arm(struct tcp_pcb *pcb, bool progress);
-
-/* --- sender_clock.c: timers to the millisecond ------------------------------------------------ */
-
-/* deadline_us, or pace_ns while paced_out, has changed. */
-void sender_clock_set(struct tcp_pcb *pcb);
-void sender_clock_drop(struct tcp_pcb *pcb);
-/* Runs what is due. */
-void sender_clock_run(uint64_t now_ns);
-/* UINT64_MAX: nothing. */
-uint64_t sender_clock_deadline(void);

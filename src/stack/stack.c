@@ -293,9 +293,8 @@ void stack_turn(struct stack *stack)
 		stack->blocked = false;
 		tcp_txnow();
 	}
-	sender_clock_run(clock_now_ns());
 	conn_output(stack);
-	receiver_clock_run(clock_now_ns()); /* behind what could have said the same */
+	pcb_clock_run(clock_now_ns());
 	conn_reap(stack);
 }
 
@@ -303,8 +302,7 @@ uint64_t stack_deadline(const struct stack *stack)
 {
 	if (!list_empty(&stack->ending) || !list_empty(&stack->dirty))
 		return 0;
-	return LWIP_MIN(LWIP_MIN(clock_deadline(), sender_clock_deadline()),
-			receiver_clock_deadline());
+	return LWIP_MIN(clock_deadline(), pcb_clock_deadline());
 }
 
 const struct stack_stats *stack_stats(const struct stack *stack)

@@ -23,15 +23,14 @@ struct tcp_receiver {
 	uint32_t twice_left, twice_right; /* arrived twice: the next ACK says so (RFC 2883) */
 
 	/* acknowledgements */
-	struct tcp_pcb *ack_next, **ack_pprev; /* of those that wait; pprev NULL: it does not */
-	uint32_t ack_ms;		       /* until then */
-	uint64_t arrived_ns;		       /* when bytes came last */
-	bool was_small;			       /* they were less than a full segment */
-	bool eager;	   /* the peer sends such ones without waiting for an ACK */
-	uint8_t arrivals;  /* since the owner has written: none, one, or more */
-	uint8_t exchanges; /* of one arrival and one answer, in a row, as far as they matter */
-	uint8_t answer_ms; /* how long answers take */
-	uint8_t quick;	   /* segments that are acknowledged at once */
+	uint32_t ack_us;     /* while TF_ACK_DELAY is set: when it is due; modulo 2^32 */
+	uint64_t arrived_ns; /* when bytes came last */
+	bool was_small;	     /* they were less than a full segment */
+	bool eager;	     /* the peer sends such ones without waiting for an ACK */
+	uint8_t arrivals;    /* since the owner has written: none, one, or more */
+	uint8_t exchanges;   /* of one arrival and one answer, in a row, as far as they matter */
+	uint8_t answer_ms;   /* how long answers take */
+	uint8_t quick;	     /* segments that are acknowledged at once */
 };
 
 /*
@@ -56,5 +55,5 @@ bool tcp_receiver_has_sacks(const struct tcp_pcb *pcb);
 void tcp_receiver_arrived(struct tcp_pcb *pcb, uint32_t len, bool push);
 /* Bytes that a new connection's SYN offers, 65,535 at most: its window does not begin smaller. */
 uint32_t tcp_receiver_window(void);
-/* Gives up all that is held, and owes no ACK. */
+/* Gives up all that is held. */
 void tcp_receiver_end(struct tcp_pcb *pcb);

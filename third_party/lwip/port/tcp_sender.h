@@ -10,7 +10,6 @@
 
 struct tcp_pcb;
 struct tcp_seg;
-struct netif;
 
 /* Where a segment stands; on `unacked` each is in one of the last three. */
 enum tcp_flight_state {
@@ -94,7 +93,7 @@ struct tcp_sender {
 	uint32_t pacing_rate; /* bytes a second; 0: not paced */
 	uint64_t pace_ns;     /* when the next segment may leave */
 
-	/* timers: on the wheel no later than the earliest deadline */
+	/* timers: on the wheel no later than the earliest deadline, the receiver's included */
 	struct tcp_pcb *wheel_next, **wheel_pprev; /* pprev NULL: not on it */
 	uint32_t wheel_us, deadline_us, rto_us;
 

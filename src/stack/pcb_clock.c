@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: MIT
 /*
- * The senders' timers, to the millisecond: a ring of lists, one for each millisecond to come (a
- * timing wheel, as in clock.c).
+ * Timers of connections, to the millisecond: a ring of lists, one for each millisecond to come (a timing
+ * wheel, as in clock.c). Each connection is on it once, for whatever is due first: the sender's timer, a
+ * segment that is paced, or an acknowledgement that was delayed.
  *
  * A deadline mostly moves away: each ACK puts the retransmission timeout off. So a connection stays
  * where it is on the wheel, no later than its deadline, and is moved only when it is found not to be
  * due. Deadlines beyond the wheel wait at its end.
  *
- * Timers run at the end of a turn, behind the packets that came with it: an ACK that is there is
- * heard before anybody gives up waiting for it.
+ * Timers run at the end of a turn, behind the packets that came with it and the output of what was
+ * written: an ACK that is there is heard before anybody gives up waiting for it, and one that is owed
+ * goes with an answer.
  */
+#include "receiver.h"
 #include "sender.h"
 
 #include "base/time.h"
@@ -44,7 +47,7 @@ static void put_off(struct tcp_pcb *pcb, uint64_t at_ms)
 	filled[slot / WORD_BITS] |= 1ull << (slot % WORD_BITS);
 }
 
-void sender_clock_drop(struct tcp_pcb *pcb)
+void pcb_clock_drop(struct tcp_pcb *pcb)
 {
 	struct tcp_sender *sender = &pcb->sender;
 
@@ -58,30 +61,33 @@ void sender_clock_drop(struct tcp_pcb *pcb)
 }
 
 /* Microseconds until something is due; false: nothing will be. */
-static bool time_left(const struct tcp_sender *sender, uint32_t now_us, int32_t *left_us)
+static bool time_left(const struct tcp_pcb *pcb, uint32_t now_us, int32_t *left_us)
 {
+	const struct tcp_sender *sender = &pcb->sender;
 	int32_t left = INT32_MAX;
 
 	if (sender->timer != TIMER_NONE)
 		left = (int32_t)(sender->deadline_us - now_us);
 	if (sender->paced_out)
 		left = LWIP_MIN(left, (int32_t)(sender->pace_ns / NS_PER_US - SLOT_US - now_us));
+	if ((pcb->flags & TF_ACK_DELAY) != 0)
+		left = LWIP_MIN(left, (int32_t)(pcb->receiver.ack_us - now_us));
 	*left_us = LWIP_MAX(left, 0);
 	return left != INT32_MAX;
 }
 
-void sender_clock_set(struct tcp_pcb *pcb)
+void pcb_clock_set(struct tcp_pcb *pcb)
 {
 	struct tcp_sender *sender = &pcb->sender;
 	uint64_t now_us = clock_now_ns() / NS_PER_US;
 	int32_t left_us;
 
-	if (!time_left(sender, (uint32_t)now_us, &left_us))
+	if (!time_left(pcb, (uint32_t)now_us, &left_us))
 		return; /* it is found out when its time comes */
 	if (sender->wheel_pprev != NULL &&
 	    !is_later(sender->wheel_us, (uint32_t)now_us + (uint32_t)left_us + SLOT_US - 1))
 		return;
-	sender_clock_drop(pcb);
+	pcb_clock_drop(pcb);
 	put_off(pcb, (now_us + (uint32_t)left_us + SLOT_US - 1) / SLOT_US);
 }
 
@@ -90,15 +96,17 @@ static void run_one(struct tcp_pcb *pcb, uint32_t now_us)
 	struct tcp_sender *sender = &pcb->sender;
 	int32_t left_us;
 
-	sender_clock_drop(pcb);
+	pcb_clock_drop(pcb);
 	if (sender->paced_out && sender->pace_ns <= clock_now_ns() + NS_PER_MS) {
 		sender->paced_out = false;
 		tcp_output(pcb);
 	}
 	if (sender->timer != TIMER_NONE && !is_later(sender->deadline_us, now_us))
 		recovery_timer(pcb);
-	if (time_left(sender, now_us, &left_us))
-		sender_clock_set(pcb);
+	if ((pcb->flags & TF_ACK_DELAY) != 0 && !is_later(pcb->receiver.ack_us, now_us))
+		receiver_timer(pcb);
+	if (time_left(pcb, now_us, &left_us))
+		pcb_clock_set(pcb);
 }
 
 /* Off the wheel first: who comes back may get the same slot, a turn of the wheel later. */
@@ -114,7 +122,7 @@ static void run_slot(size_t slot, uint32_t now_us)
 		run_one(due, now_us);
 }
 
-void sender_clock_run(uint64_t now_ns)
+void pcb_clock_run(uint64_t now_ns)
 {
 	uint64_t now_ms = now_ns / NS_PER_MS;
 	uint64_t ms = LWIP_MAX(run_ms, now_ms - LWIP_MIN(now_ms, SLOTS));
@@ -128,7 +136,7 @@ void sender_clock_run(uint64_t now_ns)
 	}
 }
 
-uint64_t sender_clock_deadline(void)
+uint64_t pcb_clock_deadline(void)
 {
 	for (uint64_t ms = run_ms + 1; waiting > 0 && ms < run_ms + SLOTS;) {
 		size_t slot = ms % SLOTS;
