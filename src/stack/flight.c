@@ -147,7 +147,7 @@ static void note_delivered(struct tcp_pcb *pcb, const struct tcp_seg *seg)
 			news.last_us = flight->sent_us;
 		news.timed = true;
 	}
-	if (!news.any || (int32_t)(flight->serial - news.newest.serial) > 0)
+	if (!news.any || is_later(flight->serial, news.newest.serial))
 		news.newest = *flight;
 	news.any = true;
 	news.delivered += TCP_TCPLEN(seg);
@@ -171,7 +171,7 @@ static void sample_rate(struct tcp_sender *sender, struct ack *ack)
 {
 	uint32_t sent_us = news.newest.sent_us - news.newest.first_sent_us;
 	uint32_t arrived_us = ack->now_us - news.newest.delivered_us;
-	uint32_t span_us = sent_us > arrived_us ? sent_us : arrived_us;
+	uint32_t span_us = LWIP_MAX(sent_us, arrived_us);
 	uint32_t bytes = sender->delivered - news.newest.delivered;
 
 	sender->first_sent_us = news.newest.sent_us;
@@ -198,8 +198,7 @@ void flight_take_ack(struct tcp_pcb *pcb, struct ack *ack)
 		sender->delivered_us = ack->now_us;
 		sample_rate(sender, ack);
 		rack_delivered(sender, &news.newest, ack->now_us);
-		if (sender->app_limited != 0 &&
-		    (int32_t)(sender->delivered - sender->app_limited) > 0)
+		if (sender->app_limited != 0 && is_later(sender->delivered, sender->app_limited))
 			sender->app_limited = 0;
 	}
 	news.delivered = 0;

@@ -29,12 +29,6 @@ enum {
 
 /* --- RACK ------------------------------------------------------------------------------------------- */
 
-/* What leaves in one turn has the same time: transmissions are numbered. */
-static bool sent_after(uint32_t a, uint32_t b)
-{
-	return (int32_t)(a - b) > 0;
-}
-
 void rack_delivered(struct tcp_sender *sender, const struct tcp_flight *newest, uint32_t now_us)
 {
 	uint32_t rtt_us = now_us - newest->sent_us;
@@ -43,7 +37,7 @@ void rack_delivered(struct tcp_sender *sender, const struct tcp_flight *newest, 
 	if (newest->again && rtt_us < sender->min_rtt_us)
 		return;
 	sender->rack_rtt_us = rtt_us;
-	if (sent_after(newest->serial, sender->rack_serial))
+	if (is_later(newest->serial, sender->rack_serial))
 		sender->rack_serial = newest->serial;
 }
 
@@ -72,7 +66,7 @@ static uint32_t detect_losses(struct tcp_pcb *pcb)
 	while ((seg = sender->under.first) != NULL) {
 		uint32_t since_us = now_us - seg->flight.sent_us;
 
-		if (!sent_after(sender->rack_serial, seg->flight.serial))
+		if (!is_later(sender->rack_serial, seg->flight.serial))
 			break;
 		if (since_us < limit_us) {
 			sender->reorder_wait_us = limit_us - since_us;
@@ -231,6 +225,8 @@ static void judge_without_sack(struct tcp_pcb *pcb, struct ack *ack, bool duplic
 		sender->dup_acks = 0;
 	}
 }
+
+/* --- how long a timer waits ------------------------------------------------------------------------ */
 
 static uint32_t timeout_us(const struct tcp_pcb *pcb)
 {

@@ -7,6 +7,7 @@
  *	recovery.c	what is lost: RACK-TLP (RFC 8985), timeouts (RFC 6298); how fast it is repaired:
  *			proportional rate reduction (RFC 6937); what was no loss after all (D-SACK)
  *	cubic.c		the congestion window: CUBIC (RFC 9438), HyStart++ (RFC 9406)
+ *	bbr.c		... or what the path is measured to carry
  *	pcb_clock.c	timers to the millisecond
  *
  * lwIP keeps its two queues: `unsent`, and `unacked` by sequence number. tcp_output() asks here before
@@ -89,20 +90,27 @@ static void restart_after_idle(struct tcp_pcb *pcb)
 		pcb->cwnd = LWIP_MAX(pcb->cwnd / 2, start);
 }
 
+static void note_sent(struct tcp_pcb *pcb, struct tcp_seg *seg, bool again)
+{
+	struct tcp_sender *sender = &pcb->sender;
+
+	flight_sent(pcb, seg, again);
+	sender->sent_us = clock_now_us;
+	if (sender->state == SENDER_RECOVERY)
+		sender->prr_out += TCP_TCPLEN(seg);
+	pace(sender, seg->len);
+}
+
 void tcp_sender_sent(struct tcp_pcb *pcb, struct tcp_seg *seg)
 {
 	struct tcp_sender *sender = &pcb->sender;
 
 	restart_after_idle(pcb);
-	flight_sent(pcb, seg, TCP_SEQ_LT(seg_seq(seg), pcb->snd_nxt));
-	sender->sent_us = clock_now_us;
-	if (sender->state == SENDER_RECOVERY)
-		sender->prr_out += TCP_TCPLEN(seg);
+	note_sent(pcb, seg, TCP_SEQ_LT(seg_seq(seg), pcb->snd_nxt));
 	if (sender->pipe > sender->round_pipe)
 		sender->round_pipe = sender->pipe;
-	pace(sender, seg->len);
-	if (pcb->unsent == NULL &&
-	    sender->pipe < pcb->cwnd) /* what is measured now is its own rate */
+	/* What is measured now is the source's rate. */
+	if (pcb->unsent == NULL && sender->pipe < pcb->cwnd)
 		sender->app_limited = (sender->delivered + sender->pipe) | 1;
 	/* A probe waits for less when more than one is under way, see probe_us(). */
 	if (sender->timer == TIMER_NONE ||
@@ -120,17 +128,12 @@ static bool may_repair(struct tcp_pcb *pcb, const struct tcp_seg *seg)
 
 int sender_send_again(struct tcp_pcb *pcb, struct tcp_seg *seg)
 {
-	struct tcp_sender *sender = &pcb->sender;
 	err_t err = tcp_resend(pcb, seg);
 
 	if (err != ERR_OK)
 		return err;
-	flight_sent(pcb, seg, true);
-	sender->sent_us = clock_now_us;
-	sender->undo_bytes += (int32_t)TCP_TCPLEN(seg);
-	if (sender->state == SENDER_RECOVERY)
-		sender->prr_out += TCP_TCPLEN(seg);
-	pace(sender, seg->len);
+	note_sent(pcb, seg, true);
+	pcb->sender.undo_bytes += (int32_t)TCP_TCPLEN(seg);
 	return ERR_OK;
 }
 
@@ -151,7 +154,6 @@ int tcp_sender_repair(struct tcp_pcb *pcb)
 
 enum {
 	RTO_VAR_MIN_US = 200 * 1000, /* as Linux has it: a delayed ACK is no loss */
-	RTO_FIRST_US = LWIP_TCP_RTO_TIME * 1000,
 	MIN_RTT_AGE_US = 10 * 1000 * 1000,
 };
 
@@ -185,7 +187,7 @@ static void count_round(struct tcp_pcb *pcb, struct ack *ack)
 {
 	struct tcp_sender *sender = &pcb->sender;
 
-	ack->round = ack->any && (int32_t)(ack->prior_delivered - sender->round_end) >= 0;
+	ack->round = ack->any && !is_later(sender->round_end, ack->prior_delivered);
 	if (!ack->round)
 		return;
 	sender->round_end = sender->delivered;

@@ -80,10 +80,10 @@ static inline uint32_t sender_pipe(const struct tcp_pcb *pcb)
 /* A segment of `unacked` leaves again. Negative: the interface has no room. */
 int sender_send_again(struct tcp_pcb *pcb, struct tcp_seg *seg);
 
-/* Microseconds, modulo 2^32: compared by their difference. */
-static inline bool is_later(uint32_t a_us, uint32_t b_us)
+/* Of times in microseconds and of other counts that go on modulo 2^32. */
+static inline bool is_later(uint32_t a, uint32_t b)
 {
-	return (int32_t)(a_us - b_us) > 0;
+	return (int32_t)(a - b) > 0;
 }
 
 /* --- flight.c: where each segment stands ---------------------------------------------------- */

@@ -2,11 +2,12 @@
 /*
  * How much a peer may send unasked.
  *
- * A connection begins with WINDOW_START, less when there are many for the memory. Up to WINDOW_EASY its window doubles each time that as much
- * was consumed: that fills a local path, and little is lost if it was not needed. Beyond, it follows
- * what the path carries (dynamic right-sizing: Fisk and Feng, 2001): twice what was consumed within a
- * round trip, and more while that grows, as the peer may be in slow start. The round trip is the least that our own sender has measured, in the handshake at the latest: with one that
- * includes queues, a window would feed the queues that justify it, and leave the caches.
+ * A connection begins with WINDOW_START, less when there are many for the memory. Up to WINDOW_EASY its
+ * window doubles each time that as much was consumed: that fills a local path, and little is lost if it
+ * was not needed. Beyond, it follows what the path carries (dynamic right-sizing: Fisk and Feng, 2001):
+ * twice what was consumed within a round trip, and more while that grows, as the peer may be in slow
+ * start. The round trip is the least that our own sender has measured, in the handshake at the latest:
+ * with one that includes queues, a window would feed the queues that justify it, and leave the caches.
  *
  * Windows are promises of memory: all together are to be no more than half of the budget. Each
  * connection may have its share of that half, and more while others leave it: half of what is

@@ -22,7 +22,7 @@ enum tcp_flight_state {
 struct tcp_flight {
 	struct tcp_seg *next, *prev; /* UNDER: by last transmission; LOST: by sequence number */
 	uint32_t sent_us;	     /* last transmission */
-	uint32_t serial;	     /* of it: in which order they left */
+	uint32_t serial;	     /* of it: what leaves in one turn has one time */
 	/* The connection's, at that time: for samples of the delivery rate. */
 	uint32_t delivered, delivered_us, first_sent_us;
 	uint8_t state; /* enum tcp_flight_state */
