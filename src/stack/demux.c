@@ -114,6 +114,24 @@ struct tcp_pcb *tcp_demux_find(const ip_addr_t *local_ip, const ip_addr_t *remot
 	return pcb;
 }
 
+void demux_flow(struct flow *flow, const uint8_t *packet)
+{
+	bool v4 = packet[0] >> 4 == 4;
+	size_t ip_len = v4 ? sizeof(uint32_t) : IP_WORDS_MAX * sizeof(uint32_t);
+	const uint8_t *from = packet + (v4 ? IP4_FROM_AT : IP6_FROM_AT);
+	uint8_t type = v4 ? IPADDR_TYPE_V4 : IPADDR_TYPE_V6;
+	uint16_t ports[2];
+
+	memset(flow, 0, sizeof(*flow));
+	memcpy(&flow->remote, from, ip_len);
+	memcpy(&flow->local, from + ip_len, ip_len);
+	IP_SET_TYPE_VAL(flow->remote, type);
+	IP_SET_TYPE_VAL(flow->local, type);
+	memcpy(ports, from + 2 * ip_len, sizeof(ports));
+	flow->remote_port = lwip_ntohs(ports[0]);
+	flow->local_port = lwip_ntohs(ports[1]);
+}
+
 /* Of a TCP packet on its way in. */
 static uint64_t hash_packet(const uint8_t *packet)
 {

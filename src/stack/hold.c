@@ -28,10 +28,8 @@
 enum {
 	IP4_LEN = 20,
 	IP4_LEN_AT = 2,
-	IP4_FROM_AT = 12,
 	IP6_LEN = 40,
 	IP6_LEN_AT = 4,
-	IP6_FROM_AT = 8,
 	TCP_LEN_MIN = 20,
 	TCP_LEN_MAX = 60,
 	HELD_MAX = IP6_LEN + TCP_LEN_MAX,
@@ -51,12 +49,6 @@ struct seen {
 	uint8_t ip_len, headers_len;
 	uint8_t flags;
 	uint32_t seq, end;
-};
-
-/* As lwIP has them. */
-struct flow {
-	ip_addr_t local, remote;
-	uint16_t local_port, remote_port;
 };
 
 static bool is_v4(const uint8_t *packet)
@@ -85,23 +77,6 @@ static bool see(struct seen *seen, const struct pbuf *pbuf)
 	seen->seq = lwip_ntohl(tcp.seqno);
 	seen->end = seen->seq + pbuf->len - seen->headers_len + 1 + (seen->flags & TCP_FIN);
 	return true;
-}
-
-static void flow_of(struct flow *flow, const uint8_t *packet)
-{
-	size_t len = is_v4(packet) ? 4 : 16;
-	const uint8_t *from = packet + (is_v4(packet) ? IP4_FROM_AT : IP6_FROM_AT);
-	uint8_t type = is_v4(packet) ? IPADDR_TYPE_V4 : IPADDR_TYPE_V6;
-	uint16_t ports[2];
-
-	memset(flow, 0, sizeof(*flow));
-	memcpy(&flow->remote, from, len);
-	memcpy(&flow->local, from + len, len);
-	IP_SET_TYPE_VAL(flow->remote, type);
-	IP_SET_TYPE_VAL(flow->local, type);
-	memcpy(ports, from + 2 * len, sizeof(ports));
-	flow->remote_port = lwip_ntohs(ports[0]);
-	flow->local_port = lwip_ntohs(ports[1]);
 }
 
 static struct tcp_pcb *pcb_of(const struct stack *stack, const struct flow *flow)
@@ -189,7 +164,7 @@ static void refuse(struct stack *stack, const uint8_t *packet, uint32_t end)
 	struct flow flow;
 
 	/* RFC 9293, section 3.10.7.1. */
-	flow_of(&flow, packet);
+	demux_flow(&flow, packet);
 	tcp_rst_netif(&stack->netif, 0, end, &flow.local, &flow.remote, flow.local_port,
 		      flow.remote_port);
 }
@@ -200,7 +175,7 @@ static bool offer(struct stack_conn *conn, const uint8_t *packet)
 	struct flow flow;
 	struct addr from = {.family = is_v4(packet) ? ADDR_V4 : ADDR_V6};
 
-	flow_of(&flow, packet);
+	demux_flow(&flow, packet);
 	memcpy(from.ip, &flow.remote, addr_ip_len(from.family));
 	from.port = flow.remote_port;
 	stack->in_event = true;
@@ -250,7 +225,7 @@ static bool is_new(const struct stack *stack, const struct seen *seen)
 	const struct tcp_pcb *pcb;
 	struct flow flow;
 
-	flow_of(&flow, seen->packet);
+	demux_flow(&flow, seen->packet);
 	if (!is_for_listener(stack, &flow) || ip_addr_ismulticast(&flow.remote) ||
 	    ip_addr_isany(&flow.remote))
 		return false;
@@ -322,7 +297,7 @@ static struct tcp_pcb *let_in(struct stack *stack, const struct held *held)
 	memcpy(pbuf->payload, held->packet, held->headers_len);
 	clock_touch();
 	ip_input(pbuf, &stack->netif);
-	flow_of(&flow, held->packet);
+	demux_flow(&flow, held->packet);
 	pcb = pcb_of(stack, &flow);
 	return pcb != NULL && pcb->state == SYN_RCVD ? pcb : NULL;
 }

@@ -119,6 +119,13 @@ uint64_t clock_deadline(void);
 
 /* --- demux.c --------------------------------------------------------------------------------- */
 
+/* As lwIP has them. */
+struct flow {
+	ip_addr_t local, remote;
+	uint16_t local_port, remote_port;
+};
+/* Of a TCP packet to us; of one of ours, `local` and `remote` change places. */
+void demux_flow(struct flow *flow, const uint8_t *packet);
 /* A TCP packet, let in by the filter, that lwIP gets soon: its connection's memory is fetched. */
 void demux_expect(const uint8_t *packet);
 /* Of the addresses and ports of such a packet; nobody else can tell which ones collide. */

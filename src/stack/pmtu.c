@@ -34,8 +34,6 @@
 #include "lwip/prot/ip.h"
 #include "lwip/prot/ip6.h"
 
-#include <string.h>
-
 enum {
 	TIMEOUTS = 2,	    /* for the same segment, before it is cut */
 	TIMEOUTS_DOUBT = 4, /* where as large ones had arrived */
@@ -262,9 +260,9 @@ static uint32_t quoted_seq(const struct claim *claim)
 /* Whose segment is quoted; NULL: none that is under way. */
 static struct tcp_pcb *find_quoted(struct stack *stack, const struct claim *claim)
 {
-	const uint8_t *ip = claim->quoted, *tcp;
-	ip_addr_t local = {0}, remote = {0};
+	const uint8_t *ip = claim->quoted;
 	struct tcp_pcb *pcb;
+	struct flow flow;
 	bool v4;
 	uint32_t ip_len;
 
@@ -275,12 +273,8 @@ static struct tcp_pcb *find_quoted(struct stack *stack, const struct claim *clai
 	if (claim->len < ip_len + QUOTED_MIN || (!v4 && ip[0] >> 4 != 6) ||
 	    ip[v4 ? 9 : 6] != IP_PROTO_TCP)
 		return NULL;
-	IP_SET_TYPE_VAL(local, v4 ? IPADDR_TYPE_V4 : IPADDR_TYPE_V6);
-	IP_SET_TYPE_VAL(remote, v4 ? IPADDR_TYPE_V4 : IPADDR_TYPE_V6);
-	memcpy(ip_2_ip6(&local)->addr, ip + (v4 ? 12 : 8), v4 ? 4 : 16);
-	memcpy(ip_2_ip6(&remote)->addr, ip + (v4 ? 16 : 24), v4 ? 4 : 16);
-	tcp = quoted_tcp(claim);
-	pcb = tcp_demux_find(&local, &remote, get16(tcp), get16(tcp + 2),
+	demux_flow(&flow, ip);
+	pcb = tcp_demux_find(&flow.remote, &flow.local, flow.remote_port, flow.local_port,
 			     netif_get_index(&stack->netif));
 	if (pcb == NULL || pcb->state < ESTABLISHED || pcb->state == TIME_WAIT ||
 	    TCP_SEQ_LT(quoted_seq(claim), pcb->lastack) ||
