@@ -22,23 +22,6 @@ static void begin(uint64_t seed, size_t budget)
 	fake_io_answer(&world.io, &world.host_target, FAKE_ACCEPTS);
 }
 
-/* A connection that nobody has written to yet. */
-static struct call *open_call(void)
-{
-	struct call *call = &world.call[world.calls];
-
-	call_begin(STAYS_OPEN, STAYS_OPEN, 0);
-	connect_call(call);
-	cr_assert(call->connected);
-	return call;
-}
-
-static void work_for(uint64_t ns)
-{
-	for (uint64_t end_ns = world.pair.now_ns + ns; world.pair.now_ns < end_ns;)
-		calls_turn();
-}
-
 static bool wire_is_empty(void)
 {
 	return world.pair.side[0].queue_len == 0 && world.pair.side[1].queue_len == 0;
@@ -165,11 +148,11 @@ static void last_bytes_without_memory(bool client_ends_first)
 	struct call *call;
 
 	begin(2, BUDGET);
-	call = open_call();
-	work_for(50 * NS_PER_MS);
+	call = call_open();
+	calls_work_for(50 * NS_PER_MS);
 	if (client_ends_first) {
 		call->client.manner = WRITES_THEN_ENDS;
-		work_for(100 * NS_PER_MS);
+		calls_work_for(100 * NS_PER_MS);
 	}
 	answer_in_one_segment(ANSWER_LEN, ROOM);
 	call->client.manner = WRITES_THEN_ENDS;
@@ -226,7 +209,7 @@ Test(relay_faults, short_memory_neither_spins_nor_stops)
 
 	begin(8, BUDGET);
 	for (size_t i = 0; i < CALLS; i++)
-		open_call()->target.to_write = LEN;
+		call_open()->target.to_write = LEN;
 	fake_io_faults(&world.io)->chunk_max = 65536;
 	while (to_tunnel() < CALLS * LEN / 4)
 		calls_turn();
@@ -265,8 +248,8 @@ Test(relay_faults, slow_hosts_do_not_stop_the_others)
 
 	begin(11, 4 << 20);
 	for (size_t i = 0; i < SLOW; i++)
-		open_call();
-	call = open_call();
+		call_open();
+	call = call_open();
 	crowd_in(world.call, SLOW);
 	call->client.to_write = call->target.to_write = LEN;
 	for (uint64_t end_ns = world.pair.now_ns + 60 * NS_PER_S; world.pair.now_ns < end_ns;) {
@@ -291,14 +274,14 @@ Test(relay_faults, late_answer_to_a_half_closed_client)
 		struct call *call;
 
 		begin(seed, BUDGET);
-		call = open_call();
+		call = call_open();
 		call->client.manner = WRITES_THEN_ENDS;
-		work_for(100 * NS_PER_MS);
+		calls_work_for(100 * NS_PER_MS);
 		sleep_for(40 * NS_PER_S);
 		call->target.to_write = 60000; /* more than an initial window */
 		call->target.manner = WRITES_THEN_ENDS;
 		world.pair.side[0].no_room = true;
-		work_for(150 * NS_PER_MS); /* a round trip */
+		calls_work_for(150 * NS_PER_MS); /* a round trip */
 		world.pair.side[0].no_room = false;
 		calls_finish();
 		check_whole(call);
@@ -321,18 +304,18 @@ static void lose_a_lone_segment(uint64_t before_connect_ns, uint64_t before_firs
 	uint64_t lost_ns;
 
 	begin(4, BUDGET);
-	work_for(NS_PER_S);
+	calls_work_for(NS_PER_S);
 	doze(before_connect_ns);
-	call = open_call();
-	work_for(50 * NS_PER_MS);
+	call = call_open();
+	calls_work_for(50 * NS_PER_MS);
 	sleep_for(before_first_byte_ns);
 	send_byte(call);
-	work_for(300 * NS_PER_MS);
+	calls_work_for(300 * NS_PER_MS);
 	cr_assert_eq(call->target.read, 1);
 	world.pair.loss_permille = 1000;
 	lost_ns = world.pair.now_ns;
 	send_byte(call);
-	work_for(20 * NS_PER_MS);
+	calls_work_for(20 * NS_PER_MS);
 	world.pair.loss_permille = 0;
 	while (call->target.read < 2 && world.pair.now_ns < lost_ns + 3 * NS_PER_S)
 		calls_turn();
@@ -361,7 +344,7 @@ Test(relay_faults, half_closed_peer_that_is_gone)
 	struct call *call;
 
 	begin(12, BUDGET);
-	call = open_call();
+	call = call_open();
 	fake_io_shutdown(&world.io, call->target.fd);
 	sleep_for(NS_PER_S);
 	cr_assert_eq(relay_stats(world.relay[1])->open, 1);

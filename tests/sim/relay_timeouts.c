@@ -16,22 +16,6 @@ static void begin(uint64_t idle_ms, uint64_t half_closed_ms)
 	fake_io_answer(&world.io, &world.host_target, FAKE_ACCEPTS);
 }
 
-static struct call *open_call(void)
-{
-	struct call *call = &world.call[world.calls];
-
-	call_begin(STAYS_OPEN, STAYS_OPEN, 0);
-	connect_call(call);
-	cr_assert(call->connected);
-	return call;
-}
-
-static void work_ms(uint64_t ms)
-{
-	for (uint64_t end_ns = world.pair.now_ns + ms * NS_PER_MS; world.pair.now_ns < end_ns;)
-		calls_turn();
-}
-
 static uint64_t timed_out(enum relay_timeout kind)
 {
 	return relay_stats(world.relay[1])->timed_out[kind];
@@ -47,10 +31,10 @@ Test(relay_timeouts, an_idle_connection_is_ended)
 	struct call *call;
 
 	begin(IDLE_MS, 0);
-	call = open_call();
-	work_ms(IDLE_MS - SLACK_MS);
+	call = call_open();
+	calls_work_for((IDLE_MS - SLACK_MS) * NS_PER_MS);
 	cr_expect_not(call->client.was_reset || call->target.was_reset);
-	work_ms(GRAIN_MS + 2 * SLACK_MS);
+	calls_work_for((GRAIN_MS + 2 * SLACK_MS) * NS_PER_MS);
 	cr_expect(is_over(call));
 	cr_expect_eq(timed_out(RELAY_TIMEOUT_IDLE), 1);
 	world_fini();
@@ -63,16 +47,16 @@ static void keeps_it(bool from_client, uint64_t each_ms)
 	struct end *end;
 
 	begin(IDLE_MS, 0);
-	call = open_call();
+	call = call_open();
 	end = from_client ? &call->client : &call->target;
 	for (uint64_t ms = 0; ms < 5 * IDLE_MS; ms += each_ms) {
 		end->to_write++;
-		work_ms(each_ms);
+		calls_work_for(each_ms * NS_PER_MS);
 		cr_assert_not(call->client.was_reset || call->target.was_reset);
 	}
-	work_ms(IDLE_MS - each_ms - SLACK_MS);
+	calls_work_for((IDLE_MS - each_ms - SLACK_MS) * NS_PER_MS);
 	cr_expect_not(call->client.was_reset || call->target.was_reset);
-	work_ms(each_ms + GRAIN_MS + 2 * SLACK_MS);
+	calls_work_for((each_ms + GRAIN_MS + 2 * SLACK_MS) * NS_PER_MS);
 	cr_expect(is_over(call));
 	world_fini();
 }
@@ -96,17 +80,17 @@ Test(relay_timeouts, half_closed_has_its_own_limit)
 		struct end *writer;
 
 		begin(100 * IDLE_MS, IDLE_MS);
-		call = open_call();
-		work_ms(2 * IDLE_MS);
+		call = call_open();
+		calls_work_for((2 * IDLE_MS) * NS_PER_MS);
 		writer = side == 0 ? &call->target : &call->client;
 		(side == 0 ? &call->client : &call->target)->manner = WRITES_THEN_ENDS;
 		for (int i = 0; i < 5; i++) {
-			work_ms(IDLE_MS - SLACK_MS);
+			calls_work_for((IDLE_MS - SLACK_MS) * NS_PER_MS);
 			cr_assert_not(writer->was_reset);
 			cr_assert(writer->saw_end);
 			writer->to_write++;
 		}
-		work_ms(IDLE_MS + GRAIN_MS + SLACK_MS);
+		calls_work_for((IDLE_MS + GRAIN_MS + SLACK_MS) * NS_PER_MS);
 		cr_expect(is_over(call));
 		cr_expect_eq(timed_out(RELAY_TIMEOUT_HALF_CLOSED), 1);
 		cr_expect_eq(timed_out(RELAY_TIMEOUT_IDLE), 0);
@@ -120,9 +104,9 @@ Test(relay_timeouts, the_lesser_limit_counts)
 	struct call *call;
 
 	begin(IDLE_MS, 100 * IDLE_MS);
-	call = open_call();
+	call = call_open();
 	call->client.manner = WRITES_THEN_ENDS;
-	work_ms(IDLE_MS + GRAIN_MS + 2 * SLACK_MS);
+	calls_work_for((IDLE_MS + GRAIN_MS + 2 * SLACK_MS) * NS_PER_MS);
 	cr_expect(is_over(call));
 	world_fini();
 }
@@ -132,10 +116,10 @@ Test(relay_timeouts, without_limits_nothing_ends)
 	struct call *open, *half;
 
 	begin(0, 0);
-	open = open_call();
-	half = open_call();
+	open = call_open();
+	half = call_open();
 	half->client.manner = WRITES_THEN_ENDS;
-	work_ms(100);
+	calls_work_for(100 * NS_PER_MS);
 	for (int s = 0; s < 30000; s++)
 		world_turn(NS_PER_S);
 	cr_expect_eq(relay_deadline(world.relay[1]), UINT64_MAX);
@@ -155,15 +139,15 @@ Test(relay_timeouts, the_deadline_is_the_first_end)
 
 	begin(IDLE_MS, 0);
 	for (int i = 0; i < CONNS; i++) {
-		call[i] = open_call();
-		work_ms(IDLE_MS / CONNS / 4);
+		call[i] = call_open();
+		calls_work_for((IDLE_MS / CONNS / 4) * NS_PER_MS);
 	}
 	for (int i = 0; i < CONNS; i += 2)
 		call[i]->client.to_write++;
-	work_ms(GRAIN_MS + SLACK_MS);
+	calls_work_for((GRAIN_MS + SLACK_MS) * NS_PER_MS);
 	for (int i = 0; i < CONNS; i += 2)
 		call[i]->client.to_write++;
-	work_ms(SLACK_MS);
+	calls_work_for(SLACK_MS * NS_PER_MS);
 	for (uint64_t before = 0; before < CONNS / 2;) {
 		uint64_t deadline_ns = relay_deadline(world.relay[1]);
 
@@ -174,10 +158,10 @@ Test(relay_timeouts, the_deadline_is_the_first_end)
 			world_turn(0);
 		before = timed_out(RELAY_TIMEOUT_IDLE);
 	}
-	work_ms(SLACK_MS);
+	calls_work_for(SLACK_MS * NS_PER_MS);
 	for (int i = 0; i < CONNS; i++)
 		cr_expect_eq(is_over(call[i]), i % 2 == 1);
-	work_ms(IDLE_MS + GRAIN_MS);
+	calls_work_for((IDLE_MS + GRAIN_MS) * NS_PER_MS);
 	cr_expect_eq(timed_out(RELAY_TIMEOUT_IDLE), CONNS);
 	world_fini();
 }
@@ -197,33 +181,33 @@ Test(relay_timeouts, a_host_that_does_not_acknowledge)
 	struct call *silent, *slow, *even;
 
 	begin(0, 0);
-	silent = open_call();
-	slow = open_call();
-	even = open_call();
+	silent = call_open();
+	slow = call_open();
+	even = call_open();
 	silent->client.to_write = slow->client.to_write = even->client.to_write = 1000;
-	work_ms(100);
+	calls_work_for(100 * NS_PER_MS);
 	fake_io_stand(&world.io, silent->target.fd, IO_PEER_SILENT);
 	fake_io_stand(&world.io, slow->target.fd, IO_PEER_OWES);
 	sleep_s(SILENCE_S - 2);
-	work_ms(1);
+	calls_work_for(1 * NS_PER_MS);
 	cr_expect_not(silent->target.was_reset);
 	sleep_s(3);
-	work_ms(20);
+	calls_work_for(20 * NS_PER_MS);
 	cr_expect(is_over(silent));
 	cr_expect_eq(timed_out(RELAY_TIMEOUT_HOST), 1);
 	/* It is asked about again; who owed nothing is not. */
 	fake_io_stand(&world.io, slow->target.fd, IO_PEER_SILENT);
 	fake_io_stand(&world.io, even->target.fd, IO_PEER_SILENT);
 	sleep_s(SILENCE_S + 1);
-	work_ms(20);
+	calls_work_for(20 * NS_PER_MS);
 	cr_expect(is_over(slow));
 	sleep_s(2 * SILENCE_S);
-	work_ms(20);
+	calls_work_for(20 * NS_PER_MS);
 	cr_expect_not(even->target.was_reset);
 	even->client.to_write++;
-	work_ms(20);
+	calls_work_for(20 * NS_PER_MS);
 	sleep_s(SILENCE_S + 1);
-	work_ms(20);
+	calls_work_for(20 * NS_PER_MS);
 	cr_expect(is_over(even));
 	cr_expect_eq(timed_out(RELAY_TIMEOUT_HOST), 3);
 	world_fini();
@@ -235,16 +219,16 @@ Test(relay_timeouts, a_dead_host_that_is_sent_to)
 	struct call *call;
 
 	begin(0, 0);
-	call = open_call();
+	call = call_open();
 	call->client.to_write = 1;
-	work_ms(100);
+	calls_work_for(100 * NS_PER_MS);
 	fake_io_stand(&world.io, call->target.fd, IO_PEER_SILENT);
 	for (int i = 0; i < SILENCE_S + 1; i++) {
 		call->client.to_write++;
 		calls_turn();
 		sleep_s(1);
 	}
-	work_ms(20);
+	calls_work_for(20 * NS_PER_MS);
 	cr_expect(is_over(call));
 	world_fini();
 }

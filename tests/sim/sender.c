@@ -14,14 +14,26 @@ enum { WINDOW_START = 10 * RIG_MSS }; /* RFC 6928 */
 
 static const uint64_t round_trip_ns = 20 * NS_PER_MS; /* of a rig that nobody changed */
 
+static void init(void)
+{
+	rig_init(&rig);
+}
+
 static void start(void)
 {
 	rig_connect(&rig);
 }
 
-static void init(void)
+/* So many segments, of which some are lost, are whole within a second. */
+static void transfer(uint32_t segments, bool (*loses)(struct rig *rig, const struct rig_send *send),
+		     bool no_sack)
 {
-	rig_init(&rig);
+	init();
+	rig.loses = loses;
+	rig.no_sack = no_sack;
+	start();
+	rig_write(&rig, segments * RIG_MSS);
+	cr_assert(rig_run(&rig, NS_PER_S));
 }
 
 /* The n-th transmission of the segment that begins with `offset`; NULL: it was not sent so often. */
@@ -123,11 +135,7 @@ Test(sender, one_loss_is_repaired_in_a_round_trip)
 {
 	const struct rig_send *first, *again;
 
-	init();
-	rig.loses = loses_one;
-	start();
-	rig_write(&rig, 400 * RIG_MSS);
-	cr_assert(rig_run(&rig, NS_PER_S));
+	transfer(400, loses_one, false);
 	first = sending(50 * RIG_MSS, 0);
 	again = sending(50 * RIG_MSS, 1);
 	cr_assert_not_null(again);
@@ -146,11 +154,7 @@ static bool loses_every_other(struct rig *r, const struct rig_send *send)
 
 Test(sender, twenty_losses_are_repaired_together)
 {
-	init();
-	rig.loses = loses_every_other;
-	start();
-	rig_write(&rig, 400 * RIG_MSS);
-	cr_assert(rig_run(&rig, NS_PER_S));
+	transfer(400, loses_every_other, false);
 	cr_assert_eq(rig_again(&rig), 20);
 	cr_assert_eq(rig.duplicates, 0);
 	cr_assert_leq(sending(118 * RIG_MSS, 1)->at_ns - sending(118 * RIG_MSS, 0)->at_ns,
@@ -168,11 +172,7 @@ static bool loses_twice(struct rig *r, const struct rig_send *send)
 /* RFC 8985: what was sent after it has arrived. */
 Test(sender, what_is_lost_again_is_sent_again)
 {
-	init();
-	rig.loses = loses_twice;
-	start();
-	rig_write(&rig, 800 * RIG_MSS);
-	cr_assert(rig_run(&rig, NS_PER_S));
+	transfer(800, loses_twice, false);
 	cr_assert_eq(rig_again(&rig), 3);
 	cr_assert_eq(timeouts_waited(), 0);
 	rig_fini(&rig);
@@ -187,11 +187,7 @@ static bool loses_last(struct rig *r, const struct rig_send *send)
 /* RFC 8985, section 7. */
 Test(sender, a_lost_tail_is_probed_for)
 {
-	init();
-	rig.loses = loses_last;
-	start();
-	rig_write(&rig, 30 * RIG_MSS);
-	cr_assert(rig_run(&rig, NS_PER_S));
+	transfer(30, loses_last, false);
 	/* The last of ten is sent again after two round trips; its SACK tells of the others. */
 	cr_assert_leq(sending(29 * RIG_MSS, 1)->at_ns - sending(29 * RIG_MSS, 0)->at_ns,
 		      3 * round_trip_ns + 2 * NS_PER_MS);
@@ -203,10 +199,7 @@ Test(sender, a_lost_tail_is_probed_for)
 /* RFC 6298: 200 ms at least, and twice that each time. */
 Test(sender, timeouts_back_off)
 {
-	init();
-	start();
-	rig_write(&rig, 10 * RIG_MSS);
-	cr_assert(rig_run(&rig, NS_PER_S));
+	transfer(10, NULL, false);
 	rig.deaf = true;
 	rig_write(&rig, RIG_MSS);
 	rig_wait(&rig, 8 * NS_PER_S);
@@ -234,11 +227,7 @@ static bool loses_flight(struct rig *r, const struct rig_send *send)
 
 Test(sender, a_whole_flight_that_is_lost_comes_again)
 {
-	init();
-	rig.loses = loses_flight;
-	start();
-	rig_write(&rig, 200 * RIG_MSS);
-	cr_assert(rig_run(&rig, NS_PER_S));
+	transfer(200, loses_flight, false);
 	cr_assert_eq(rig.duplicates, 0);
 	cr_assert_eq(timeouts_waited(), 1);
 	rig_fini(&rig);
@@ -303,20 +292,12 @@ Test(sender, reordering_is_no_loss_for_long)
 	rig_fini(&rig);
 }
 
-static bool none(struct rig *r, const struct rig_send *send)
-{
-	(void)r;
-	(void)send;
-	return false;
-}
-
 /* A delay that outlasts the timeout: D-SACK says that all of it was there, and the window is back. */
 Test(sender, a_timeout_that_was_none_is_undone)
 {
 	uint32_t before;
 
 	init();
-	rig.loses = none;
 	start();
 	rig_write(&rig, 64 << 20);
 	rig_wait(&rig, 6 * round_trip_ns);
@@ -335,12 +316,7 @@ Test(sender, a_timeout_that_was_none_is_undone)
 
 Test(sender, three_duplicates_without_sack)
 {
-	init();
-	rig.no_sack = true;
-	rig.loses = loses_one;
-	start();
-	rig_write(&rig, 400 * RIG_MSS);
-	cr_assert(rig_run(&rig, NS_PER_S));
+	transfer(400, loses_one, true);
 	cr_assert_eq(rig_again(&rig), 1);
 	cr_assert_eq(timeouts_waited(), 0);
 	rig_fini(&rig);
@@ -356,12 +332,7 @@ static bool loses_three(struct rig *r, const struct rig_send *send)
 /* RFC 6582: each partial ACK tells of the next one. */
 Test(sender, three_losses_without_sack)
 {
-	init();
-	rig.no_sack = true;
-	rig.loses = loses_three;
-	start();
-	rig_write(&rig, 400 * RIG_MSS);
-	cr_assert(rig_run(&rig, NS_PER_S));
+	transfer(400, loses_three, true);
 	cr_assert_eq(rig_again(&rig), 3);
 	cr_assert_eq(timeouts_waited(), 0);
 	cr_assert_leq(sending(60 * RIG_MSS, 1)->at_ns - sending(50 * RIG_MSS, 1)->at_ns,
@@ -434,11 +405,7 @@ Test(sender, a_block_from_before_the_numbers_wrapped)
 	uint32_t back = 10 * RIG_MSS;
 	struct tcp_pcb *pcb;
 
-	init();
-	rig.loses = loses_5_and_22;
-	start();
-	rig_write(&rig, 20 * RIG_MSS);
-	cr_assert(rig_run(&rig, NS_PER_S));
+	transfer(20, loses_5_and_22, false);
 	rig_wait(&rig, 200 * NS_PER_MS);
 	pcb = rig.conn->pcb;
 	pcb->snd_nxt -= back;

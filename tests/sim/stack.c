@@ -379,21 +379,28 @@ Test(stack, no_room_loses_nothing)
 	finish(&pair);
 }
 
+/* The other end takes nothing of what comes, until its window is closed. */
+static void write_to_nobody(struct stack_pair *pair, struct end *client, uint64_t seed)
+{
+	uint64_t consumed = 0;
+
+	start(pair, seed);
+	dial(pair, client, ADDR_V4);
+	settle(pair);
+	for (int i = 0; i < 2000; i++) {
+		pump(client, &consumed);
+		if (!pair_step(pair))
+			pair_sleep(pair, 10000000);
+	}
+	cr_assert_leq(accepted_ends.end[0].received, 65535);
+}
+
 Test(stack, unread_bytes_close_the_window)
 {
 	static struct stack_pair pair;
 	struct end client = {.to_send = 4000000, .pattern_in = 7};
-	uint64_t consumed = 0;
 
-	start(&pair, 15);
-	dial(&pair, &client, ADDR_V4);
-	settle(&pair);
-	for (int i = 0; i < 2000; i++) {
-		pump(&client, &consumed);
-		if (!pair_step(&pair))
-			pair_sleep(&pair, 10000000);
-	}
-	cr_assert_leq(accepted_ends.end[0].received, 65535);
+	write_to_nobody(&pair, &client, 15);
 	cr_assert_gt(accepted_ends.end[0].received, 60000);
 	cr_assert_eq(stack_stats(pair.side[0].stack)->tx_retransmitted, 0, "probes do not count");
 	finish(&pair);
@@ -406,15 +413,7 @@ Test(stack, a_lost_window_update_is_asked_for)
 	struct end client = {.to_send = 400000, .pattern_in = 7};
 	uint64_t consumed = 0;
 
-	start(&pair, 16);
-	dial(&pair, &client, ADDR_V4);
-	settle(&pair);
-	for (int i = 0; i < 2000; i++) {
-		pump(&client, &consumed);
-		if (!pair_step(&pair))
-			pair_sleep(&pair, 10000000);
-	}
-	cr_assert_leq(accepted_ends.end[0].received, 65535);
+	write_to_nobody(&pair, &client, 16);
 	pair.loss_permille = 1000;
 	pump(&accepted_ends.end[0], &consumed);
 	for (int i = 0; i < 10; i++)

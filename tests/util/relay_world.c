@@ -171,6 +171,16 @@ void call_begin(enum manner client, enum manner target, uint64_t bytes_max)
 	relay_adopt(world.relay[0], fd, NULL, NULL);
 }
 
+struct call *call_open(void)
+{
+	struct call *call = &world.call[world.calls];
+
+	call_begin(STAYS_OPEN, STAYS_OPEN, 0);
+	connect_call(call);
+	cr_assert(call->connected);
+	return call;
+}
+
 static bool all_over(void)
 {
 	for (size_t i = 0; i < world.calls; i++) {
@@ -188,6 +198,12 @@ void calls_turn(void)
 		end_work(&world.call[i].target, &world.call[i].client);
 	}
 	world_turn(NS_PER_MS);
+}
+
+void calls_work_for(uint64_t ns)
+{
+	for (uint64_t end_ns = world.pair.now_ns + ns; world.pair.now_ns < end_ns;)
+		calls_turn();
 }
 
 void calls_finish(void)

@@ -65,12 +65,18 @@ void call_begin(enum manner client, enum manner target, uint64_t bytes_max);
 /* Calls are begun one at a time, so that the next connection at the target is this one. */
 void connect_call(struct call *call);
 
+/* A connection that nobody has written to yet, and that stays open. */
+struct call *call_open(void);
+
 /* Reads and checks what has come, writes what there is room for, ends in the end's manner. */
 void end_work(struct end *end, const struct end *peer);
 void end_write(struct end *end);
 
 /* All ends work, then a turn of a millisecond at most. */
 void calls_turn(void);
+
+/* Such turns for so long. */
+void calls_work_for(uint64_t ns);
 
 /* Such turns until all calls are over. */
 void calls_finish(void);
