@@ -142,7 +142,7 @@ launch_onetun() { # END WHERE VARIABLE=VALUE...
 launch_device() { # NAME VARIABLE=VALUE...
 	local device=px$BASHPID "${@:2}"
 	start "$1" "${at_proxy[@]}" env LOG_LEVEL=error wireguard-go -f "$device"
-	wait_for 5 "wireguard-go" test -S "/var/run/wireguard/$device.sock"
+	wait_for 5 "wireguard-go" listens_to_wg "$device" "${at_proxy[@]}"
 	wg set "$device" private-key "$CASE/us.key" peer "$WG_PUBLIC_KEY" \
 		endpoint "$WG_ENDPOINT" allowed-ips "$WG_ALLOWED_IP" persistent-keepalive 25
 	add_address "$proxy_ns" "$WG_ADDRESS/24" "$device"

@@ -82,6 +82,7 @@ case_build_info() {
 	pair_prepare
 	for asked in epoll auto; do
 		start_egress IO_BACKEND="$asked" AEAD_ENGINE=libsodium
+		wait_for 5 "the log" grep -q 'event loop: ' "$CASE/egress.log" # of a container's, later
 		runs=$(sed -n 's/.*event loop: //p' "$CASE/egress.log")
 		[[ $asked == auto || $runs == "$asked" ]] || die "asked for $asked, runs on $runs"
 		expect_metric egress "wg_tinyproxy_build_info{version=\"${version#* }\",mode=\"egress\",io_backend=\"$runs\",aead_engine=\"libsodium\"}" 1

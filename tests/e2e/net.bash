@@ -55,11 +55,16 @@ peer_admits_us() { # [WG-PEER-SETTING...]
 	wg set "$wg" peer "${public_of[us]}" allowed-ips "$US/32,$US6/128" "${secret[@]}" "$@"
 }
 
-# Its control socket lies in one folder for all namespaces, so the interface's name is unique.
+# wireguard-go's control socket takes calls. `wg` removes one that is there and does not do so yet.
+listens_to_wg() { # INTERFACE COMMAND-PREFIX...
+	"${@:2}" grep -q " 00010000 .*/wireguard/$1.sock$" /proc/net/unix # __SO_ACCEPTCON
+}
+
+# That socket lies in one folder for all namespaces, so the interface's name is unique.
 start_peer() { # [WG-PEER-SETTING...]
 	wg=wg$BASHPID
 	start wireguard-go "${at_peer[@]}" env LOG_LEVEL=error wireguard-go -f "$wg"
-	wait_for 5 "wireguard-go" test -S "/var/run/wireguard/$wg.sock"
+	wait_for 5 "wireguard-go" listens_to_wg "$wg" "${at_peer[@]}"
 	wg set "$wg" private-key "$CASE/peer.key" listen-port 51820
 	peer_admits_us "$@"
 	add_address "$peer_ns" "$PEER/24" "$wg"
