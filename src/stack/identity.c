@@ -8,6 +8,8 @@
  * TIME_WAIT takes a new SYN from us for a newer one; between pairs nothing is known of one from
  * another.
  *
+ * Timestamps (RFC 7323) count milliseconds from a point that nobody knows: not since when we run.
+ *
  * What may be a guess is answered with a challenge ACK (RFC 5961): it tells the true peer what is
  * expected, and ends nothing. Together they are limited, as section 7 wants it. A limit that all
  * connections share can be felt from outside, and tells strangers whether their guesses were
@@ -37,6 +39,7 @@ static_assert(sizeof(struct ends) == 36, "without padding");
 static_assert(crypto_shorthash_BYTES >= sizeof(uint32_t), "a number's worth");
 
 static uint8_t isn_key[crypto_shorthash_KEYBYTES];
+static uint32_t timestamp_offset;
 
 static struct {
 	uint64_t second;
@@ -46,6 +49,12 @@ static struct {
 void identity_init(void (*random)(void *ctx, void *out, size_t len), void *ctx)
 {
 	random(ctx, isn_key, sizeof(isn_key));
+	random(ctx, &timestamp_offset, sizeof(timestamp_offset));
+}
+
+uint32_t tcp_timestamp_now(void)
+{
+	return timestamp_offset + (uint32_t)(clock_now_ns() / NS_PER_MS);
 }
 
 static void put_ip(uint32_t words[static 4], const ip_addr_t *ip)

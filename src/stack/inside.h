@@ -11,7 +11,8 @@
 struct segment {
 	uint8_t *packet;
 	uint32_t seq, ack;
-	uint16_t header_len; /* IP and TCP */
+	uint32_t sent;	     /* its timestamp, if it has one (RFC 7323) */
+	uint16_t header_len; /* IP and TCP: the same of all without, and of all with a timestamp */
 	uint16_t bytes;	     /* behind the headers */
 };
 
@@ -178,7 +179,7 @@ uint64_t pcb_clock_deadline(void);
 
 /* --- identity.c ------------------------------------------------------------------------------ */
 
-/* Draws the key of the initial sequence numbers: once. */
+/* Draws the key of the initial sequence numbers, and the origin of timestamps: once. */
 void identity_init(void (*random)(void *ctx, void *out, size_t len), void *ctx);
 
 /* --- pmtu.c: how large packets may be --------------------------------------------------------- */

@@ -6,7 +6,10 @@
  * large segment before lwIP sees them, with the newest acknowledgement and window among them; of
  * consecutive pure acknowledgements that move forward only the last one is kept.
  *
- * Anything that says more than "here are the next bytes" - another flag, an option, an
+ * Timestamps (RFC 7323) may be there: those of a chain were sent at one time, and it has the latest
+ * echo.
+ *
+ * Anything that says more than "here are the next bytes" - another flag, another option, an
  * acknowledgement that repeats or goes back - passes alone, in its place: duplicate
  * acknowledgements, SACK blocks and the order of things are as they were on the wire.
  */
@@ -26,7 +29,14 @@ enum {
 	FLOW6_AT = 8,
 	FLOW6_LEN = 36,
 	TCP_PLAIN_LEN = 20, /* a header without options */
+	TCP_TIMED_LEN = 32, /* with timestamps as everybody places them: RFC 7323, appendix A */
 };
+
+/* No operation, twice; timestamps, ten bytes; when it was sent; an echo. */
+struct timestamps {
+	uint32_t head, sent, echo;
+} __attribute__((packed));
+#define TIMESTAMPS_HEAD PP_HTONL(0x0101080a)
 
 /* An IP packet as large as its length field can say. */
 enum { MERGED_MAX = UINT16_MAX };
@@ -36,21 +46,34 @@ static struct tcp_hdr *tcp_of(uint8_t *packet)
 	return (struct tcp_hdr *)(void *)(packet + (packet[0] >> 4 == 4 ? IP_HLEN : IP6_HLEN));
 }
 
+static struct timestamps *timestamps_of(struct tcp_hdr *tcp)
+{
+	return (struct timestamps *)(void *)(tcp + 1);
+}
+
 /*
- * A TCP segment that says nothing but its bytes, its acknowledgement and its window. The filter has
- * seen an IP header without options.
+ * A TCP segment that says nothing but its bytes, its acknowledgement, its window and the time. The
+ * filter has seen an IP header without options.
  */
 static bool parse_plain(struct segment *segment, uint8_t *packet, size_t len)
 {
 	bool v4 = packet[0] >> 4 == 4;
-	size_t header_len = (v4 ? IP_HLEN : IP6_HLEN) + TCP_PLAIN_LEN;
+	size_t header_len = v4 ? IP_HLEN : IP6_HLEN;
 	uint8_t protocol = v4 ? IPH_PROTO((struct ip_hdr *)(void *)packet)
 			      : IP6H_NEXTH((struct ip6_hdr *)(void *)packet);
-	const struct tcp_hdr *tcp = tcp_of(packet);
+	struct tcp_hdr *tcp = tcp_of(packet);
+	uint8_t tcp_len;
 
-	if (protocol != IP_PROTO_TCP || len < header_len ||
-	    TCPH_HDRLEN_BYTES(tcp) != TCP_PLAIN_LEN ||
+	if (protocol != IP_PROTO_TCP || len < header_len + TCP_PLAIN_LEN ||
 	    (lwip_ntohs(tcp->_hdrlen_rsvd_flags) & 0xfff & ~TCP_PSH) != TCP_ACK)
+		return false;
+	tcp_len = TCPH_HDRLEN_BYTES(tcp);
+	header_len += tcp_len;
+	if (len < header_len)
+		return false;
+	if (tcp_len == TCP_TIMED_LEN && timestamps_of(tcp)->head == TIMESTAMPS_HEAD)
+		segment->sent = lwip_ntohl(timestamps_of(tcp)->sent);
+	else if (tcp_len != TCP_PLAIN_LEN)
 		return false;
 	segment->packet = packet;
 	segment->header_len = (uint16_t)header_len;
@@ -68,7 +91,7 @@ bool merge_same_flow(const uint8_t *a, const uint8_t *b)
 			      : memcmp(a + FLOW6_AT, b + FLOW6_AT, FLOW6_LEN) == 0;
 }
 
-/* The next bytes of the flow that is held. */
+/* The next bytes of the flow that is held, sent at the same time: lwIP judges all by the first. */
 static bool carries_on(const struct merge *merge, const struct segment *next)
 {
 	const struct segment *held = &merge->segment;
@@ -76,6 +99,7 @@ static bool carries_on(const struct merge *merge, const struct segment *next)
 	return held->bytes > 0 && next->bytes > 0 && next->seq == held->seq + held->bytes &&
 	       (int32_t)(next->ack - held->ack) >= 0 &&
 	       held->header_len + held->bytes + next->bytes <= MERGED_MAX &&
+	       next->header_len == held->header_len && next->sent == held->sent &&
 	       merge_same_flow(held->packet, next->packet);
 }
 
@@ -85,7 +109,8 @@ static bool supersedes(const struct merge *merge, const struct segment *next)
 	const struct segment *held = &merge->segment;
 
 	return held->bytes == 0 && next->bytes == 0 && next->seq == held->seq &&
-	       (int32_t)(next->ack - held->ack) > 0 && merge_same_flow(held->packet, next->packet);
+	       (int32_t)(next->ack - held->ack) > 0 && (int32_t)(next->sent - held->sent) >= 0 &&
+	       next->header_len == held->header_len && merge_same_flow(held->packet, next->packet);
 }
 
 static void hold(struct merge *merge, const struct segment *segment, struct pbuf *pbuf)
@@ -99,6 +124,8 @@ static void append(struct merge *merge, const struct segment *next, struct pbuf 
 	struct segment *held = &merge->segment;
 	struct tcp_hdr *tcp = tcp_of(held->packet), *newer = tcp_of(next->packet);
 
+	if (TCPH_HDRLEN_BYTES(tcp) == TCP_TIMED_LEN)
+		timestamps_of(tcp)->echo = timestamps_of(newer)->echo;
 	tcp->ackno = newer->ackno;
 	tcp->wnd = newer->wnd;
 	tcp->_hdrlen_rsvd_flags |= newer->_hdrlen_rsvd_flags; /* PSH may be added */
@@ -141,7 +168,7 @@ void merge_flush(struct stack *stack)
 void merge_input(struct stack *stack, struct pbuf *pbuf)
 {
 	struct merge *merge = &stack->merge;
-	struct segment segment;
+	struct segment segment = {0};
 
 	if (!parse_plain(&segment, pbuf->payload, pbuf->len)) {
 		merge_flush(stack);

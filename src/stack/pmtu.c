@@ -48,9 +48,12 @@ enum {
 /* Jumbo frames in halves, WireGuard's default over Ethernet, what IPv6 and IPv4 promise. */
 static const uint16_t steps[] = {4352, 1420, 1280, 1024, 576};
 
+/* Of each segment of a connection. */
 static uint16_t headers_len(const struct tcp_pcb *pcb)
 {
-	return (IP_IS_V6(&pcb->remote_ip) ? IP6_HLEN : IP_HLEN) + TCP_HLEN;
+	uint16_t ip_len = IP_IS_V6(&pcb->remote_ip) ? IP6_HLEN : IP_HLEN;
+
+	return (uint16_t)(ip_len + TCP_HLEN + TCP_TIMESTAMP_LEN(pcb));
 }
 
 /* The next smaller MTU; 0: there is none. */

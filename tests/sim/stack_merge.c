@@ -7,10 +7,10 @@
 #include <string.h>
 #include <sys/uio.h>
 
-enum { PORT = 80, SEGMENT4 = 1380, SEGMENT6 = 1360, ENDS_MAX = 2 };
+enum { PORT = 80, SEGMENT4 = 1368, SEGMENT6 = 1348, ENDS_MAX = 2 };
 
-/* Offsets in an IPv4 packet without options that carries TCP. */
-enum { ACK_AT = 28, FLAGS_AT = 33, WINDOW_AT = 34, HEADERS_LEN = 40 };
+/* Offsets in an IPv4 packet without options that carries TCP with timestamps. */
+enum { ACK_AT = 28, FLAGS_AT = 33, WINDOW_AT = 34, SENT_AT = 44, HEADERS_LEN = 52 };
 
 struct end {
 	struct stack_conn *conn;
@@ -313,6 +313,25 @@ Test(stack_merge, a_flag_ends_the_run)
 	pair_carry(&pair, 0);
 	cr_assert_eq(merged(1), 0);
 	cr_assert_eq(server[0].received, 3 * SEGMENT4);
+	finish();
+}
+
+/* Each is judged by its own age: this one is not taken, those before it and behind it are. */
+Test(stack_merge, segments_of_different_times_are_not_merged)
+{
+	struct wire_packet *queue = pair.side[0].queue;
+	uint32_t sent;
+
+	start(1, ADDR_V4);
+	put_on_wire(&client[0], 0, 4 * SEGMENT4);
+	for (size_t i = 0; i < 4; i++) {
+		memcpy(&sent, queue[i].data + SENT_AT, sizeof(sent));
+		sent = htonl(ntohl(sent) - (i == 2));
+		memcpy(queue[i].data + SENT_AT, &sent, sizeof(sent));
+	}
+	pair_carry(&pair, 0);
+	cr_assert_eq(merged(1), 1);
+	cr_assert_eq(server[0].received, 2 * SEGMENT4);
 	finish();
 }
 

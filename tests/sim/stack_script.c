@@ -66,7 +66,9 @@ Test(stack_script, options_that_nobody_offers_are_not_answered)
 
 Test(stack_script, options_of_ours)
 {
-	PLAY(CONNECT(), STACK(S, 0, 0, .options = {OUR_MSS, OUR_SCALE, SACK_OK}, .options_len = 12),
+	PLAY(CONNECT(),
+	     STACK(S, 0, 0, .options = {OUR_MSS, OUR_SCALE, SACK_OK}, .options_len = 12,
+		   .timed = true),
 	     PEER(S | A, 0, 1, .options = {MSS_1000}, .options_len = 4), STACK(A, 1, 1), OPEN(),
 	     PEER(A, 101, 1, .len = 100), STACK(A, 1, 1), WRITE(1500), STACK(A, 1, 1, .len = 1000),
 	     STACK(A, 1001, 1, .len = 500));

@@ -11,6 +11,10 @@ enum { PORT = PEER_FIRST_PORT, PEER_ISS = 1000000, WRITE_MAX = 65535 };
 /* RFC 2018, section 3. */
 enum { NOP = 1, SACK = 5, SACK_LEN = 8 };
 
+/* RFC 7323, section 3.2, behind two NOPs. */
+static const uint8_t timestamps_head[] = {NOP, NOP, 8, 10};
+enum { TIMESTAMPS_LEN = 12 };
+
 struct play {
 	struct stack_peer *peer;
 	const struct script_step *step;
@@ -18,7 +22,8 @@ struct play {
 	uint64_t heard; /* of the stack's segments, those that the script has got to */
 	uint32_t stack_iss;
 	bool has_iss;
-	char *why; /* of WHY_MAX bytes */
+	uint32_t stack_time; /* its last timestamp */
+	char *why;	     /* of WHY_MAX bytes */
 };
 
 enum { WHY_MAX = 512 };
@@ -64,6 +69,18 @@ static size_t count_sacks(const struct script_tcp *tcp)
 	return count;
 }
 
+static void put_timestamps(struct peer_packet *packet, const struct play *play)
+{
+	uint8_t *out = packet->options + packet->options_len;
+
+	if (!play->step->tcp.timed)
+		return;
+	memcpy(out, timestamps_head, sizeof(timestamps_head));
+	put32(out + 4, play->step->tcp.sent);
+	put32(out + 8, play->stack_time);
+	packet->options_len += TIMESTAMPS_LEN;
+}
+
 static void put_sacks(struct peer_packet *packet, const struct script_tcp *tcp, uint32_t iss)
 {
 	uint8_t *out = packet->options + packet->options_len;
@@ -96,6 +113,7 @@ static bool peer_says(struct play *play)
 	};
 
 	memcpy(packet.options, tcp->options, sizeof(packet.options));
+	put_timestamps(&packet, play);
 	put_sacks(&packet, tcp, play->stack_iss);
 	peer_say(play->peer, &packet);
 	peer_turn(play->peer, 0);
@@ -161,6 +179,34 @@ static bool has_sacks(const struct peer_packet *heard, const struct script_tcp *
 	return true;
 }
 
+/* Takes them out of the segment, wherever they are. */
+static bool take_timestamps(struct peer_packet *heard, uint32_t *sent, uint32_t *echo)
+{
+	for (size_t at = 0; at + TIMESTAMPS_LEN <= heard->options_len; at += 4) {
+		uint8_t *options = heard->options + at;
+
+		if (memcmp(options, timestamps_head, sizeof(timestamps_head)) != 0)
+			continue;
+		*sent = get32(options + 4);
+		*echo = get32(options + 8);
+		heard->options_len -= TIMESTAMPS_LEN;
+		memmove(options, options + TIMESTAMPS_LEN, heard->options_len - at);
+		return true;
+	}
+	return false;
+}
+
+static bool has_timestamps(struct play *play, struct peer_packet *heard)
+{
+	const struct script_tcp *tcp = &play->step->tcp;
+	uint32_t echo;
+
+	if (take_timestamps(heard, &play->stack_time, &echo))
+		return tcp->timed ? echo == tcp->echo
+				  : (heard->flags & PEER_SYN) != 0 && tcp->options_len == 0;
+	return !tcp->timed;
+}
+
 static bool has_options(const struct peer_packet *heard, const struct script_tcp *tcp)
 {
 	return tcp->options_len == 0 ||
@@ -172,6 +218,7 @@ static bool has_options(const struct peer_packet *heard, const struct script_tcp
 static bool is_as_expected(struct play *play, const struct peer_packet *heard)
 {
 	const struct script_tcp *tcp = &play->step->tcp;
+	struct peer_packet rest = *heard;
 
 	if ((heard->flags & ~PEER_PSH) != (tcp->flags & ~PEER_PSH))
 		return fail_at(play, heard, "other flags");
@@ -183,9 +230,11 @@ static bool is_as_expected(struct play *play, const struct peer_packet *heard)
 		return fail_at(play, heard, "another length");
 	if (heard->window != window_of(tcp, heard->window))
 		return fail_at(play, heard, "another window");
-	if (!has_options(heard, tcp))
+	if (!has_timestamps(play, &rest))
+		return fail_at(play, heard, "other timestamps");
+	if (!has_options(&rest, tcp))
 		return fail_at(play, heard, "other options");
-	if (!has_sacks(heard, tcp))
+	if (!has_sacks(&rest, tcp))
 		return fail_at(play, heard, "other SACK blocks");
 	return true;
 }

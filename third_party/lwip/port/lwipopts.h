@@ -91,7 +91,7 @@
 #define PBUF_POOL_FREE_OOSEQ  0
 #define LWIP_TCP_SACK_OUT     1
 #define LWIP_TCP_MAX_SACK_NUM 4
-#define LWIP_TCP_TIMESTAMPS   0
+#define LWIP_TCP_TIMESTAMPS   1
 #define TCP_LISTEN_BACKLOG    1
 #define LWIP_TCP_KEEPALIVE    1
 #define SO_REUSE	      0

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+/* Timestamps (RFC 7323): what is offered, what is echoed, and what is too old to be true. */
+#include "stack_script.h"
+
+#include <criterion/criterion.h>
+
+enum {
+	S = PEER_SYN,
+	A = PEER_ACK,
+	F = PEER_FIN,
+	R = PEER_RST,
+	FULL = PEER_MSS - 12, /* bytes in a full segment */
+};
+
+#define PLAY(...)                                                                                  \
+	play((const struct script_step[]){__VA_ARGS__},                                            \
+	     sizeof((const struct script_step[]){__VA_ARGS__}) / sizeof(struct script_step))
+
+#define MSS_SACK   .options = {2, 4, PEER_MSS >> 8, PEER_MSS & 255, 1, 1, 4, 2}, .options_len = 8
+#define SENT(when) .timed = true, .sent = (when)
+#define ECHO(when) .timed = true, .echo = (when)
+
+/* The peer's clock begins at 100. */
+#define ACCEPTED                                                                                   \
+	PEER(S, 0, 0, MSS_SACK, SENT(100)), STACK(S | A, 0, 1, MSS_SACK, ECHO(100)),               \
+		PEER(A, 1, 1, SENT(101)), OPEN()
+
+static struct stack_peer peer;
+
+static void play(const struct script_step *steps, size_t count)
+{
+	const char *why;
+
+	peer_init(&peer, 0);
+	why = script_play(&peer, steps, count);
+	cr_assert_null(why, "%s", why);
+	peer_fini(&peer);
+	cr_assert_eq(peer.budget.used, 0);
+}
+
+/* Their bytes count as options of the segment: RFC 6691. */
+Test(stack_timestamps, each_segment_has_them_once_both_ends_have_agreed)
+{
+	PLAY(ACCEPTED, PEER(A, 1, 1, .len = 10, SENT(110)), STACK(A, 1, 11, ECHO(110)), HAS(10),
+	     WRITE(2 * FULL), STACK(A, 1, 11, .len = FULL, ECHO(110)),
+	     STACK(A, FULL + 1, 11, .len = FULL, ECHO(110)), PEER(A, 11, 2 * FULL + 1, SENT(120)),
+	     GOT_BACK(2 * FULL), SHUTDOWN(), STACK(A | F, 2 * FULL + 1, 11, ECHO(120)));
+}
+
+Test(stack_timestamps, an_answer_agrees)
+{
+	PLAY(CONNECT(), STACK(S, 0, 0, ECHO(0)), PEER(S | A, 0, 1, MSS_SACK, SENT(7)),
+	     STACK(A, 1, 1, ECHO(7)), OPEN(), WRITE(FULL + 1), STACK(A, 1, 1, .len = FULL, ECHO(7)),
+	     STACK(A, FULL + 1, 1, .len = 1, ECHO(7)));
+}
+
+Test(stack_timestamps, an_answer_without_them_does_not)
+{
+	PLAY(CONNECT(), STACK(S, 0, 0, ECHO(0)), PEER(S | A, 0, 1, MSS_SACK), STACK(A, 1, 1),
+	     OPEN(), WRITE(PEER_MSS), STACK(A, 1, 1, .len = PEER_MSS));
+}
+
+/* What lies behind a gap is not told of before the gap is closed, and by what (section 4.3). */
+Test(stack_timestamps, the_segment_that_closes_a_gap_is_echoed)
+{
+	PLAY(ACCEPTED, PEER(A, 101, 1, .len = 100, SENT(120)),
+	     STACK(A, 1, 1, .sacks = {{101, 201}}, ECHO(101)), PEER(A, 1, 1, .len = 100, SENT(115)),
+	     STACK(A, 1, 201, ECHO(115)), HAS(200));
+}
+
+/* Two segments, one ACK: it echoes the first. */
+Test(stack_timestamps, a_late_acknowledgement_echoes_the_first_segment)
+{
+	PLAY(ACCEPTED, PEER(A, 1, 1, .len = 2 * FULL, SENT(110)),
+	     STACK(A, 1, 2 * FULL + 1, ECHO(110)), HAS(2 * FULL));
+}
+
+/* From an earlier round of the sequence numbers (section 5); it is told what is expected. */
+Test(stack_timestamps, an_old_segment_is_not_taken)
+{
+	PLAY(ACCEPTED, PEER(A, 1, 1, .len = 10, SENT(99)), STACK(A, 1, 1, ECHO(101)), HAS(0),
+	     PEER(A | F, 1, 1, SENT(99)), STACK(A, 1, 1, ECHO(101)), OPEN(),
+	     PEER(A, 1, 1, SENT(99)), NOTHING(1000), PEER(A, 1, 1, .len = 10, SENT(101)), HAS(10),
+	     STACK(A, 1, 11, ECHO(101)));
+}
+
+/* The clock turns over like a sequence number. */
+Test(stack_timestamps, the_clock_turns_over)
+{
+	PLAY(PEER(S, 0, 0, MSS_SACK, SENT(UINT32_MAX)),
+	     STACK(S | A, 0, 1, MSS_SACK, ECHO(UINT32_MAX)), PEER(A, 1, 1, SENT(0)), OPEN(),
+	     PEER(A, 1, 1, .len = 10, SENT(5)), HAS(10), STACK(A, 1, 11, ECHO(5)));
+}
+
+/* RST has none that counts (section 5.2). */
+Test(stack_timestamps, an_old_reset_resets)
+{
+	PLAY(ACCEPTED, PEER(R, 1, 0, SENT(1)), ENDED(STACK_END_RESET));
+}
+
+/* The original, when its copy has arrived before: it was sent twice in vain (RFC 2883). */
+Test(stack_timestamps, an_old_duplicate_is_told_of)
+{
+	PLAY(ACCEPTED, PEER(A, 1, 1, .len = 100, SENT(150)), STACK(A, 1, 101, ECHO(150)),
+	     PEER(A, 1, 1, .len = 100, SENT(110)), STACK(A, 1, 101, .sacks = {{1, 101}}, ECHO(150)),
+	     HAS(100));
+}
+
+/* There is room for three blocks beside them. */
+Test(stack_timestamps, three_gaps_are_told)
+{
+	PLAY(ACCEPTED, PEER(A, 101, 1, .len = 100, SENT(110)),
+	     STACK(A, 1, 1, .sacks = {{101, 201}}, ECHO(101)),
+	     PEER(A, 301, 1, .len = 100, SENT(110)),
+	     STACK(A, 1, 1, .sacks = {{301, 401}, {101, 201}}, ECHO(101)),
+	     PEER(A, 501, 1, .len = 100, SENT(110)),
+	     STACK(A, 1, 1, .sacks = {{501, 601}, {301, 401}, {101, 201}}, ECHO(101)),
+	     PEER(A, 701, 1, .len = 100, SENT(110)),
+	     STACK(A, 1, 1, .sacks = {{701, 801}, {501, 601}, {301, 401}}, ECHO(101)));
+}
+
+Test(stack_timestamps, probes_have_them)
+{
+	PLAY(PEER(S, 0, 0, MSS_SACK, SENT(100)), STACK(S | A, 0, 1, MSS_SACK, ECHO(100)),
+	     PEER(A, 1, 1, .window = SCRIPT_CLOSED, SENT(101)), WRITE(100),
+	     STACK_IN(50, 400, A, 1, 1, .len = 1, ECHO(101)),
+	     PEER(A, 1, 1, .window = 1000, SENT(102)), STACK(A, 1, 1, .len = 100, ECHO(102)));
+}
