@@ -56,6 +56,8 @@ struct stack_events {
 	bool (*data)(void *user, const struct iovec *iov, int count);
 	/* So many of the oldest lent bytes are the owner's again. */
 	void (*acked)(void *user, size_t len);
+	/* What stack_await() asked for. */
+	void (*drained)(void *user);
 	/* The peer has ended its direction; all bytes before that were delivered. */
 	void (*fin)(void *user);
 	/* The last event: the connection is freed, all lent bytes are the owner's again. */
@@ -155,6 +157,18 @@ size_t stack_write(struct stack_conn *conn, const uint8_t *bytes, size_t len);
 
 /* Written bytes that have not left yet, for want of window. */
 size_t stack_unsent(const struct stack_conn *conn);
+
+/*
+ * drained() comes, once, when fewer than `below` bytes have not left yet: what leaves while others are
+ * lost is acknowledged much later. Not if there are fewer now.
+ */
+void stack_await(struct stack_conn *conn, uint32_t below);
+
+/*
+ * The owner has more bytes, and writes them soon. As long as it has not (the default), what leaves with
+ * the window not full tells nothing of what the path would carry.
+ */
+void stack_has_more(struct stack_conn *conn, bool more);
 
 /* So many bytes given by data() have been passed on: opens the receive window. */
 void stack_consumed(struct stack_conn *conn, size_t len);

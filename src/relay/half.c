@@ -122,6 +122,7 @@ static void take_received(struct relay_conn *conn, struct io_buf *buf, uint32_t 
 	/* The reservation was for this push: it cannot fail for want of budget, only of memory. */
 	if (!queue_push(&conn->to_tunnel.queue, budget, &bytes, 1))
 		conn_break(conn);
+	stack_has_more(conn->tunnel, received == conn->recv.recv.limit);
 	adapt_recv_limit(conn, received);
 	conn->moved = true;
 }
@@ -165,8 +166,12 @@ static void start_recv(struct relay_conn *conn)
 	uint32_t limit = conn->recv_limit;
 
 	if (conn->recv.busy || !list_empty(&conn->wait) || conn->to_tunnel.state != HALF_OPEN ||
-	    conn->to_tunnel.queue.len >= room || is_ahead(conn))
+	    conn->to_tunnel.queue.len >= room)
 		return; /* when it is a matter of room, acked() comes */
+	if (is_ahead(conn)) {
+		stack_await(conn->tunnel, AHEAD_MAX);
+		return;
+	}
 	if (limit > room - conn->to_tunnel.queue.len)
 		limit = (uint32_t)(room - conn->to_tunnel.queue.len);
 	/* feed_starved() has seen room for this much, if for no more. */

@@ -90,6 +90,11 @@ static void on_acked(void *user, size_t len)
 	conn_mark_dirty(conn);
 }
 
+static void on_drained(void *user)
+{
+	conn_mark_dirty(user);
+}
+
 static void on_fin(void *user)
 {
 	struct relay_conn *conn = user;
@@ -128,6 +133,7 @@ const struct stack_events relay_stack_events = {
 	.connected = on_connected,
 	.data = on_data,
 	.acked = on_acked,
+	.drained = on_drained,
 	.fin = on_fin,
 	.ended = on_ended,
 };

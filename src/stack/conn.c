@@ -69,6 +69,7 @@ void conn_detach(struct stack_conn *conn)
 	tcp_recv(conn->pcb, NULL);
 	tcp_sent(conn->pcb, NULL);
 	tcp_err(conn->pcb, NULL);
+	conn->pcb->sender.low_water = 0;
 	conn->pcb = NULL;
 }
 
@@ -218,6 +219,16 @@ static err_t on_sent(void *arg, struct tcp_pcb *pcb, u16_t len)
 	return ERR_OK;
 }
 
+void conn_drained(struct tcp_pcb *pcb)
+{
+	struct stack_conn *conn = pcb->callback_arg;
+
+	pcb->sender.low_water = 0;
+	conn->stack->in_event = true;
+	conn->stack->config.events->drained(conn->user);
+	conn->stack->in_event = false;
+}
+
 /* lwIP has freed, or is about to free, the pcb. */
 static void on_error(void *arg, err_t err)
 {
@@ -271,6 +282,18 @@ size_t stack_write(struct stack_conn *conn, const uint8_t *bytes, size_t len)
 size_t stack_unsent(const struct stack_conn *conn)
 {
 	return conn->state == STACK_CONN_OPEN ? conn->pcb->snd_lbb - conn->pcb->snd_nxt : 0;
+}
+
+void stack_await(struct stack_conn *conn, uint32_t below)
+{
+	if (stack_unsent(conn) >= below)
+		conn->pcb->sender.low_water = below;
+}
+
+void stack_has_more(struct stack_conn *conn, bool more)
+{
+	if (conn->state == STACK_CONN_OPEN)
+		conn->pcb->sender.has_more = more;
 }
 
 void stack_consumed(struct stack_conn *conn, size_t len)

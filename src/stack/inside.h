@@ -164,6 +164,8 @@ void conn_end_later(struct stack_conn *conn, enum stack_end how);
 void conn_reap(struct stack *stack);
 /* Without a word to the peer; ended() at once. */
 void conn_drop(struct stack_conn *conn);
+/* sender.low_water is reached. */
+void conn_drained(struct tcp_pcb *pcb);
 /* tcp_output() for all that was written to. */
 void conn_output(struct stack *stack);
 

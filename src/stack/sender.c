@@ -110,8 +110,10 @@ void tcp_sender_sent(struct tcp_pcb *pcb, struct tcp_seg *seg)
 	if (sender->pipe > sender->round_pipe)
 		sender->round_pipe = sender->pipe;
 	/* What is measured now is the source's rate. */
-	if (pcb->unsent == NULL && sender->pipe < pcb->cwnd)
+	if (pcb->unsent == NULL && !sender->has_more && sender->pipe < pcb->cwnd)
 		sender->app_limited = (sender->delivered + sender->pipe) | 1;
+	if (pcb->snd_lbb - seg_end(seg) < sender->low_water)
+		conn_drained(pcb);
 	/* A probe waits for less when more than one is under way, see probe_us(). */
 	if (sender->timer == TIMER_NONE ||
 	    (sender->timer == TIMER_PROBE && sender->under.first->flight.next == seg))

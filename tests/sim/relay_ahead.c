@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* What the tunnel does not let out is left with the host: read early, it would only fill memory. */
+#include "base/time.h"
 #include "relay_world.h"
 
 #include <criterion/criterion.h>
@@ -29,6 +30,43 @@ Test(relay_ahead, a_blocked_tunnel_is_not_read_for)
 	world.pair.side[0].no_room = false;
 	world.call[0].client.manner = WRITES_THEN_ENDS;
 	world.call[0].target.manner = ENDS_AFTER_PEER;
+	calls_finish();
+	check_whole(&world.call[0]);
+	world_fini();
+}
+
+/* Until a loss is repaired nothing is given back, but all behind it goes on: it is read for. */
+Test(relay_ahead, what_leaves_behind_a_loss_is_replaced)
+{
+	const struct path_config path = {
+		.delay_ns = 100 * NS_PER_MS, .rate_bps = 40000000, .queue_bytes = 1 << 20};
+	struct end *client, *target;
+	uint64_t before, read;
+
+	world_init(5, 64 << 20);
+	fake_io_answer(&world.io, &world.host_target, FAKE_ACCEPTS);
+	pair_set_path(&world.pair, 0, &path);
+	pair_set_path(&world.pair, 1, &path);
+	call_begin(STAYS_OPEN, STAYS_OPEN, 1);
+	connect_call(&world.call[0]);
+	client = &world.call[0].client;
+	target = &world.call[0].target;
+	client->to_write = 64 << 20;
+	calls_work_for(2500 * NS_PER_MS);
+	world.pair.largest = 100;
+	calls_turn();
+	world.pair.largest = 0;
+	do {
+		read = target->read;
+		calls_work_for(150 * NS_PER_MS);
+	} while (target->read > read);
+	before = client->written; /* the peer has told that something is missing */
+	calls_work_for(100 * NS_PER_MS);
+	cr_assert_eq(target->read, read, "it is not repaired yet");
+	cr_assert_gt(client->written - before, 2 * AHEAD_MAX);
+	client->to_write = client->written;
+	client->manner = WRITES_THEN_ENDS;
+	target->manner = ENDS_AFTER_PEER;
 	calls_finish();
 	check_whole(&world.call[0]);
 	world_fini();

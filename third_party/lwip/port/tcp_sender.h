@@ -93,6 +93,8 @@ struct tcp_sender {
 	uint32_t pacing_rate; /* bytes a second; 0: not paced */
 	uint64_t pace_ns;     /* when the next segment may leave */
 
+	uint32_t low_water; /* conn_drained() when fewer bytes have not left; 0: nobody waits */
+
 	/* timers: on the wheel no later than the earliest deadline, the receiver's included */
 	struct tcp_pcb *wheel_next, **wheel_pprev; /* pprev NULL: not on it */
 	uint32_t wheel_us, deadline_us, rto_us;
@@ -107,6 +109,7 @@ struct tcp_sender {
 	bool limited : 1;     /* by the congestion window, in this round */
 	bool was_limited : 1; /* ... in the one before */
 	bool paced_out : 1;   /* a segment waits for pace_ns */
+	bool has_more : 1;    /* the owner writes more soon */
 
 	union {
 		struct tcp_cubic cubic;
