@@ -353,6 +353,11 @@ static void time_out(struct tcp_pcb *pcb)
 	struct tcp_sender *sender = &pcb->sender;
 	bool renege = pcb->unacked != NULL && pcb->unacked->flight.state == FLIGHT_SACKED;
 
+	/* No way out, as long as the tunnel is down: nothing was tried, nothing is learned. */
+	if (stack_of(pcb)->blocked) {
+		set_timer(pcb, TIMER_RTO, timeout_us(pcb));
+		return;
+	}
 	/* Who has closed the window over it is not gone: keep-alives find out about that. */
 	if (pcb->nrtx < (pcb->snd_wnd > 0 ? UINT8_MAX : TCP_MAXRTX - 1))
 		pcb->nrtx++;

@@ -325,6 +325,26 @@ Test(stack_pmtu, a_path_that_was_down_is_not_narrow)
 	finish();
 }
 
+/* What was under way is lost with the tunnel; until that is back nothing is tried, of any size. */
+Test(stack_pmtu, a_tunnel_that_is_down_is_not_narrow)
+{
+	struct end *client;
+
+	start(27);
+	client = dial(ADDR_V4);
+	pair.loss_permille = 1000;
+	answer(100000);
+	run_ms(100);
+	pair.loss_permille = 0;
+	pair.side[1].no_room = true;
+	run_ms(20000);
+	pair.side[1].no_room = false;
+	ms_to_get(client, 100000);
+	cr_assert_eq(server_stats()->pmtu_found, 0);
+	cr_assert_eq(server_stats()->mtu, MTU);
+	finish();
+}
+
 Test(stack_pmtu, a_path_that_becomes_narrow)
 {
 	struct end *client;
