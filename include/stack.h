@@ -164,12 +164,6 @@ size_t stack_unsent(const struct stack_conn *conn);
  */
 void stack_await(struct stack_conn *conn, uint32_t below);
 
-/*
- * The owner has more bytes, and writes them soon. As long as it has not (the default), what leaves with
- * the window not full tells nothing of what the path would carry.
- */
-void stack_has_more(struct stack_conn *conn, bool more);
-
 /* So many bytes given by data() have been passed on: opens the receive window. */
 void stack_consumed(struct stack_conn *conn, size_t len);
 

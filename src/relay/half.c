@@ -122,7 +122,6 @@ static void take_received(struct relay_conn *conn, struct io_buf *buf, uint32_t 
 	/* The reservation was for this push: it cannot fail for want of budget, only of memory. */
 	if (!queue_push(&conn->to_tunnel.queue, budget, &bytes, 1))
 		conn_break(conn);
-	stack_has_more(conn->tunnel, received == conn->recv.recv.limit);
 	adapt_recv_limit(conn, received);
 	conn->moved = true;
 }

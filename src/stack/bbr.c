@@ -217,6 +217,8 @@ static void set_window(struct tcp_pcb *pcb, const struct ack *ack)
 	}
 	if (ack->round)
 		bbr->conserves = false;
+	pcb->cwnd -= LWIP_MIN(ack->newly_lost,
+			      pcb->cwnd); /* others must not take their place at once */
 	if (bbr->conserves)
 		pcb->cwnd = LWIP_MAX(pcb->cwnd, sender->pipe + ack->delivered);
 	else if (bbr->full)

@@ -13,6 +13,7 @@
  * have been passed on (window.c).
  */
 #include "receiver.h"
+#include "sender.h"
 
 #include "lwip/priv/tcp_priv.h"
 
@@ -267,6 +268,7 @@ size_t stack_write(struct stack_conn *conn, const uint8_t *bytes, size_t len)
 	len = LWIP_MIN(len, LWIP_MIN(STACK_WRITE_MAX, tcp_sndbuf(conn->pcb)));
 	if (len == 0)
 		return 0;
+	sender_is_given(conn->pcb);
 	if (tcp_write(conn->pcb, bytes, (u16_t)len, 0) != ERR_OK) {
 		/* lwIP takes all or nothing; when memory is short, a little goes on. */
 		len = LWIP_MIN(len, WRITE_LEAST);
@@ -288,12 +290,6 @@ void stack_await(struct stack_conn *conn, uint32_t below)
 {
 	if (stack_unsent(conn) >= below)
 		conn->pcb->sender.low_water = below;
-}
-
-void stack_has_more(struct stack_conn *conn, bool more)
-{
-	if (conn->state == STACK_CONN_OPEN)
-		conn->pcb->sender.has_more = more;
 }
 
 void stack_consumed(struct stack_conn *conn, size_t len)

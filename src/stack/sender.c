@@ -24,7 +24,10 @@
  */
 #include "sender.h"
 
-enum { PACE_QUANTUM_NS = NS_PER_MS }; /* a timer's grain: so much may leave ahead of time */
+enum {
+	PACE_QUANTUM_NS = NS_PER_MS, /* a timer's grain: so much may leave ahead of time */
+	SOURCE_SLOW_US = 1000,	     /* without a byte to send, though there was room */
+};
 
 static const struct congestion *congestion = &congestion_cubic;
 
@@ -90,6 +93,16 @@ static void restart_after_idle(struct tcp_pcb *pcb)
 		pcb->cwnd = LWIP_MAX(pcb->cwnd / 2, start);
 }
 
+/* What leaves now says how fast the source is, not the path. */
+void sender_is_given(struct tcp_pcb *pcb)
+{
+	struct tcp_sender *sender = &pcb->sender;
+
+	if (pcb->unsent == NULL && sender->lost.first == NULL && sender->pipe < pcb->cwnd &&
+	    clock_now_us - sender->sent_us > SOURCE_SLOW_US)
+		sender->app_limited = (sender->delivered + sender->pipe) | 1;
+}
+
 static void note_sent(struct tcp_pcb *pcb, struct tcp_seg *seg, bool again)
 {
 	struct tcp_sender *sender = &pcb->sender;
@@ -109,9 +122,6 @@ void tcp_sender_sent(struct tcp_pcb *pcb, struct tcp_seg *seg)
 	note_sent(pcb, seg, TCP_SEQ_LT(seg_seq(seg), pcb->snd_nxt));
 	if (sender->pipe > sender->round_pipe)
 		sender->round_pipe = sender->pipe;
-	/* What is measured now is the source's rate. */
-	if (pcb->unsent == NULL && !sender->has_more && sender->pipe < pcb->cwnd)
-		sender->app_limited = (sender->delivered + sender->pipe) | 1;
 	if (pcb->snd_lbb - seg_end(seg) < sender->low_water)
 		conn_drained(pcb);
 	/* A probe waits for less when more than one is under way, see probe_us(). */

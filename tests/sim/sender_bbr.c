@@ -55,6 +55,17 @@ Test(sender_bbr, random_loss_costs_little)
 	}
 }
 
+/* What is found lost makes room in the network, not in the window: the queue that the start has built
+ * overflows once, not for as long as the start lasts. */
+Test(sender_bbr, the_start_overflows_once)
+{
+	init(100);
+	start();
+	rig_wait(&rig, 3 * NS_PER_S);
+	cr_assert_lt(rig_again(&rig), rig.sends / 10, "%zu of %zu", rig_again(&rig), rig.sends);
+	rig_fini(&rig);
+}
+
 /* A path with a queue of a second: it stays short, as the model says what fits without. */
 Test(sender_bbr, the_queue_stays_short)
 {

@@ -109,7 +109,6 @@ struct tcp_sender {
 	bool limited : 1;     /* by the congestion window, in this round */
 	bool was_limited : 1; /* ... in the one before */
 	bool paced_out : 1;   /* a segment waits for pace_ns */
-	bool has_more : 1;    /* the owner writes more soon */
 
 	union {
 		struct tcp_cubic cubic;
