@@ -35,7 +35,7 @@ NAMES_TEST(resolve, a_name_that_does_not_resolve_blocks_nothing)
 		uint64_t before_ns = io_now();
 
 		resolve_turn(names.resolve, before_ns);
-		cr_assert_lt(io_now() - before_ns, 200 * NS_PER_MS);
+		cr_assert_lt(io_now() - before_ns, NS_PER_S);
 		names_turn();
 	}
 	cr_expect_eq(names.calls, 0);
