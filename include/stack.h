@@ -164,6 +164,12 @@ size_t stack_unsent(const struct stack_conn *conn);
  */
 void stack_await(struct stack_conn *conn, uint32_t below);
 
+/*
+ * Before a write: there was nothing to write until now. If the path could have carried more meanwhile,
+ * what leaves next tells nothing of what it can.
+ */
+void stack_had_nothing(struct stack_conn *conn);
+
 /* So many bytes given by data() have been passed on: opens the receive window. */
 void stack_consumed(struct stack_conn *conn, size_t len);
 

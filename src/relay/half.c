@@ -122,6 +122,8 @@ static void take_received(struct relay_conn *conn, struct io_buf *buf, uint32_t 
 	/* The reservation was for this push: it cannot fail for want of budget, only of memory. */
 	if (!queue_push(&conn->to_tunnel.queue, budget, &bytes, 1))
 		conn_break(conn);
+	if (received < conn->recv.recv.limit && conn->tunnel != NULL)
+		stack_had_nothing(conn->tunnel);
 	adapt_recv_limit(conn, received);
 	conn->moved = true;
 }

@@ -70,7 +70,6 @@ void conn_detach(struct stack_conn *conn)
 	tcp_recv(conn->pcb, NULL);
 	tcp_sent(conn->pcb, NULL);
 	tcp_err(conn->pcb, NULL);
-	conn->pcb->sender.low_water = 0;
 	conn->pcb = NULL;
 }
 
@@ -268,7 +267,6 @@ size_t stack_write(struct stack_conn *conn, const uint8_t *bytes, size_t len)
 	len = LWIP_MIN(len, LWIP_MIN(STACK_WRITE_MAX, tcp_sndbuf(conn->pcb)));
 	if (len == 0)
 		return 0;
-	sender_is_given(conn->pcb);
 	if (tcp_write(conn->pcb, bytes, (u16_t)len, 0) != ERR_OK) {
 		/* lwIP takes all or nothing; when memory is short, a little goes on. */
 		len = LWIP_MIN(len, WRITE_LEAST);
@@ -288,8 +286,14 @@ size_t stack_unsent(const struct stack_conn *conn)
 
 void stack_await(struct stack_conn *conn, uint32_t below)
 {
-	if (stack_unsent(conn) >= below)
+	if (conn->state == STACK_CONN_OPEN && stack_unsent(conn) >= below)
 		conn->pcb->sender.low_water = below;
+}
+
+void stack_had_nothing(struct stack_conn *conn)
+{
+	if (conn->state == STACK_CONN_OPEN)
+		sender_waited(conn->pcb);
 }
 
 void stack_consumed(struct stack_conn *conn, size_t len)

@@ -347,20 +347,21 @@ void recovery_arm(struct tcp_pcb *pcb, bool progress)
 		set_timer(pcb, TIMER_RTO, timeout_us(pcb));
 }
 
+/* Who has closed the window over it is not gone: keep-alives find out about that. */
+static void count_timeout(struct tcp_pcb *pcb)
+{
+	if (pcb->nrtx < (pcb->snd_wnd > 0 ? UINT8_MAX : TCP_MAXRTX - 1))
+		pcb->nrtx++;
+	pmtu_timeout(pcb);
+}
+
 /* RFC 6298, (5.4) to (5.7). A receiver that SACKed the head without acknowledging it has reneged. */
 static void time_out(struct tcp_pcb *pcb)
 {
 	struct tcp_sender *sender = &pcb->sender;
 	bool renege = pcb->unacked != NULL && pcb->unacked->flight.state == FLIGHT_SACKED;
+	uint32_t serial = sender->serial;
 
-	/* No way out, as long as the tunnel is down: nothing was tried, nothing is learned. */
-	if (stack_of(pcb)->blocked) {
-		set_timer(pcb, TIMER_RTO, timeout_us(pcb));
-		return;
-	}
-	/* Who has closed the window over it is not gone: keep-alives find out about that. */
-	if (pcb->nrtx < (pcb->snd_wnd > 0 ? UINT8_MAX : TCP_MAXRTX - 1))
-		pcb->nrtx++;
 	if (pcb->state >= ESTABLISHED) {
 		if (sender->state != SENDER_LOSS) {
 			if (sender->state == SENDER_OPEN)
@@ -370,7 +371,8 @@ static void time_out(struct tcp_pcb *pcb)
 		pcb->cwnd = pcb->mss;
 	}
 	flight_all_lost(pcb, renege);
-	pmtu_timeout(pcb);
+	if (!sender->stuck)
+		count_timeout(pcb);
 	sender->state = SENDER_LOSS;
 	sender->recover = pcb->snd_nxt;
 	sender->dup_acks = 0;
@@ -378,6 +380,8 @@ static void time_out(struct tcp_pcb *pcb)
 	sender->reorder_wait_us = 0;
 	set_timer(pcb, TIMER_RTO, timeout_us(pcb));
 	tcp_output(pcb);
+	/* As long as there is no way out nothing is tried, and the next timeout says nothing. */
+	sender->stuck = sender->serial == serial;
 }
 
 static void late_is_lost(struct tcp_pcb *pcb)

@@ -24,10 +24,7 @@
  */
 #include "sender.h"
 
-enum {
-	PACE_QUANTUM_NS = NS_PER_MS, /* a timer's grain: so much may leave ahead of time */
-	SOURCE_SLOW_US = 1000,	     /* without a byte to send, though there was room */
-};
+enum { PACE_QUANTUM_NS = NS_PER_MS }; /* a timer's grain: so much may leave ahead of time */
 
 static const struct congestion *congestion = &congestion_cubic;
 
@@ -93,13 +90,12 @@ static void restart_after_idle(struct tcp_pcb *pcb)
 		pcb->cwnd = LWIP_MAX(pcb->cwnd / 2, start);
 }
 
-/* What leaves now says how fast the source is, not the path. */
-void sender_is_given(struct tcp_pcb *pcb)
+/* What leaves next says how fast the source is, not the path. */
+void sender_waited(struct tcp_pcb *pcb)
 {
 	struct tcp_sender *sender = &pcb->sender;
 
-	if (pcb->unsent == NULL && sender->lost.first == NULL && sender->pipe < pcb->cwnd &&
-	    clock_now_us - sender->sent_us > SOURCE_SLOW_US)
+	if (pcb->unsent == NULL && sender->lost.first == NULL && sender->pipe < pcb->cwnd)
 		sender->app_limited = (sender->delivered + sender->pipe) | 1;
 }
 
@@ -108,6 +104,7 @@ static void note_sent(struct tcp_pcb *pcb, struct tcp_seg *seg, bool again)
 	struct tcp_sender *sender = &pcb->sender;
 
 	flight_sent(pcb, seg, again);
+	sender->stuck = false;
 	sender->sent_us = clock_now_us;
 	if (sender->state == SENDER_RECOVERY)
 		sender->prr_out += TCP_TCPLEN(seg);

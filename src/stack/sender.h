@@ -59,8 +59,8 @@ extern const struct congestion congestion_cubic, congestion_bbr;
 void sender_use(enum stack_congestion wanted);
 const struct congestion *sender_congestion(void);
 
-/* Before the owner's bytes are queued: was the path waiting for them? */
-void sender_is_given(struct tcp_pcb *pcb);
+/* The owner had nothing to write for a while, and writes next. */
+void sender_waited(struct tcp_pcb *pcb);
 
 static inline uint32_t seg_seq(const struct tcp_seg *seg)
 {

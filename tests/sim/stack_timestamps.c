@@ -119,6 +119,26 @@ Test(stack_timestamps, three_gaps_are_told)
 	     STACK(A, 1, 1, .sacks = {{701, 801}, {501, 601}, {301, 401}}, ECHO(101)));
 }
 
+/* A peer may leave them out (RFC 7323, section 3.2, would have us drop that): middleboxes do. */
+Test(stack_timestamps, a_segment_without_them_is_taken)
+{
+	PLAY(ACCEPTED, PEER(A, 1, 1, .len = 10), HAS(10), STACK(A, 1, 11, ECHO(101)));
+}
+
+/* The ACK got lost: its repetition is what the peer's copy is measured by (section 4.3). */
+Test(stack_timestamps, a_copy_of_what_was_acknowledged_is_echoed)
+{
+	PLAY(ACCEPTED, PEER(A, 1, 1, .len = 100, SENT(150)), STACK(A, 1, 101, ECHO(150)),
+	     PEER(A, 1, 1, .len = 100, SENT(400)),
+	     STACK(A, 1, 101, .sacks = {{1, 101}}, ECHO(400)));
+}
+
+Test(stack_timestamps, keep_alives_have_them)
+{
+	PLAY(ACCEPTED, STACK_IN(50000, 70000, A, 0, 1, ECHO(101)), PEER(A, 1, 1, SENT(60000)),
+	     STACK_IN(50000, 70000, A, 0, 1, ECHO(60000)));
+}
+
 Test(stack_timestamps, probes_have_them)
 {
 	PLAY(PEER(S, 0, 0, MSS_SACK, SENT(100)), STACK(S | A, 0, 1, MSS_SACK, ECHO(100)),

@@ -497,6 +497,7 @@ void rig_write(struct rig *rig, uint32_t bytes)
 		rig->progress_ns = rig->now_ns;
 	rig->to_write += bytes;
 	rig->done_ns = 0;
+	stack_had_nothing(rig->conn);
 	pump(rig);
 	stack_turn(rig->stack);
 }

@@ -109,6 +109,7 @@ struct tcp_sender {
 	bool limited : 1;     /* by the congestion window, in this round */
 	bool was_limited : 1; /* ... in the one before */
 	bool paced_out : 1;   /* a segment waits for pace_ns */
+	bool stuck : 1;	      /* nothing could leave after the last timeout */
 
 	union {
 		struct tcp_cubic cubic;
