@@ -6,7 +6,8 @@
  * large segment before lwIP sees them, with the newest acknowledgement and window among them; of
  * consecutive pure acknowledgements that move forward only the last one is kept.
  *
- * Timestamps (RFC 7323) may be there: those of a chain were sent at one time. Nobody reads echoes.
+ * Timestamps (RFC 7323) may be there: those of a chain were sent at one time, and it has the latest
+ * echo, which belongs to its acknowledgement.
  *
  * Anything that says more than "here are the next bytes" - another flag, another option, an
  * acknowledgement that repeats or goes back - passes alone, in its place: duplicate
@@ -123,6 +124,8 @@ static void append(struct merge *merge, const struct segment *next, struct pbuf 
 	struct segment *held = &merge->segment;
 	struct tcp_hdr *tcp = tcp_of(held->packet), *newer = tcp_of(next->packet);
 
+	if (TCPH_HDRLEN_BYTES(tcp) == TCP_TIMED_LEN)
+		timestamps_of(tcp)->echo = timestamps_of(newer)->echo;
 	tcp->ackno = newer->ackno;
 	tcp->wnd = newer->wnd;
 	tcp->_hdrlen_rsvd_flags |= newer->_hdrlen_rsvd_flags; /* PSH may be added */

@@ -13,7 +13,7 @@
  * bytes as are delivered (RFC 6937), until all is acknowledged that was under way when it began.
  * After a timeout it is LOSS: all that was under way counts as lost, and the window starts over.
  * When every byte that was sent again is reported to have arrived twice, there was no loss, and the
- * window is what it was before.
+ * window is what it was before. With timestamps that is known at once: the echo is of the original.
  */
 #include "sender.h"
 
@@ -157,6 +157,22 @@ static void count_duplicates(struct tcp_pcb *pcb, const struct ack *ack)
 		return;
 	sender->undo_bytes -= (int32_t)LWIP_MIN(ack->dsack_bytes, (uint32_t)sender->undo_bytes);
 	if (sender->undo_bytes == 0)
+		undo(pcb);
+}
+
+/*
+ * RFC 3522: what closed the gap was sent before anything was sent again. It was late, not lost, and so was
+ * all that was sent again, if there is no other gap.
+ */
+static void notice_late(struct tcp_pcb *pcb, const struct ack *ack)
+{
+	struct tcp_sender *sender = &pcb->sender;
+
+	if (ack->acked == 0 || sender->state == SENDER_OPEN || sender->undo_bytes == 0 ||
+	    !sender->may_undo || sender->echo == 0 || !TCP_SEQ_LT(sender->echo, sender->again_at))
+		return;
+	sender->reordering = true;
+	if (sender->lost.first == NULL && TCP_SEQ_GEQ(pcb->lastack, sender->again_end))
 		undo(pcb);
 }
 
@@ -305,6 +321,7 @@ void recovery_acked(struct tcp_pcb *pcb, struct ack *ack, bool duplicate)
 
 	adapt_patience(pcb, ack);
 	count_duplicates(pcb, ack);
+	notice_late(pcb, ack);
 	probe_acked(pcb, ack);
 	if ((pcb->flags & TF_SACK) == 0)
 		judge_without_sack(pcb, ack, duplicate);

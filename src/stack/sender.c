@@ -137,12 +137,17 @@ static bool may_repair(struct tcp_pcb *pcb, const struct tcp_seg *seg)
 
 int sender_send_again(struct tcp_pcb *pcb, struct tcp_seg *seg)
 {
+	struct tcp_sender *sender = &pcb->sender;
 	err_t err = tcp_resend(pcb, seg);
 
 	if (err != ERR_OK)
 		return err;
+	if (sender->undo_bytes == 0)
+		sender->again_at = tcp_timestamp_now();
+	if (sender->undo_bytes == 0 || TCP_SEQ_GT(seg_end(seg), sender->again_end))
+		sender->again_end = seg_end(seg);
 	note_sent(pcb, seg, true);
-	pcb->sender.undo_bytes += (int32_t)TCP_TCPLEN(seg);
+	sender->undo_bytes += (int32_t)TCP_TCPLEN(seg);
 	return ERR_OK;
 }
 

@@ -125,12 +125,12 @@ Test(stack_timestamps, a_segment_without_them_is_taken)
 	PLAY(ACCEPTED, PEER(A, 1, 1, .len = 10), HAS(10), STACK(A, 1, 11, ECHO(101)));
 }
 
-/* The ACK got lost: its repetition is what the peer's copy is measured by (section 4.3). */
-Test(stack_timestamps, a_copy_of_what_was_acknowledged_is_echoed)
+/* What left before a copy that was not needed, and was overtaken by it, is not old. */
+Test(stack_timestamps, a_copy_makes_nothing_old)
 {
 	PLAY(ACCEPTED, PEER(A, 1, 1, .len = 100, SENT(150)), STACK(A, 1, 101, ECHO(150)),
-	     PEER(A, 1, 1, .len = 100, SENT(400)),
-	     STACK(A, 1, 101, .sacks = {{1, 101}}, ECHO(400)));
+	     PEER(A, 1, 1, .len = 100, SENT(400)), STACK(A, 1, 101, .sacks = {{1, 101}}, ECHO(150)),
+	     PEER(A, 101, 1, .len = 100, SENT(390)), HAS(200));
 }
 
 Test(stack_timestamps, keep_alives_have_them)
@@ -145,4 +145,29 @@ Test(stack_timestamps, probes_have_them)
 	     PEER(A, 1, 1, .window = SCRIPT_CLOSED, SENT(101)), WRITE(100),
 	     STACK_IN(50, 400, A, 1, 1, .len = 1, ECHO(101)),
 	     PEER(A, 1, 1, .window = 1000, SENT(102)), STACK(A, 1, 1, .len = 100, ECHO(102)));
+}
+
+/* A full segment of the stack's, the n-th of its bytes. */
+#define FULL_NR(n, echoes) STACK(A, 1 + (n)*FULL, 1, .len = FULL, ECHO(echoes))
+
+/* Ten leave, the first one is late: it is sent again when three behind it have arrived. */
+#define ONE_IS_LATE                                                                                \
+	ACCEPTED, WRITE(30 * FULL), FULL_NR(0, 101), FULL_NR(1, 101), FULL_NR(2, 101),             \
+		FULL_NR(3, 101), FULL_NR(4, 101), FULL_NR(5, 101), FULL_NR(6, 101),                \
+		FULL_NR(7, 101), FULL_NR(8, 101), FULL_NR(9, 101), NOTHING(5),                     \
+		PEER(A, 1, 1, .sacks = {{1 + FULL, 1 + 4 * FULL}}, SENT(105)), FULL_NR(0, 105)
+
+/* RFC 3522: then it arrives, as the echo tells, and the window is what it was. */
+Test(stack_timestamps, a_late_segment_was_not_lost)
+{
+	PLAY(ONE_IS_LATE, NOTHING(1),
+	     PEER(A, 1, 1 + 4 * FULL, .timed = true, .sent = 106, .echo = 5), FULL_NR(10, 106),
+	     FULL_NR(11, 106), FULL_NR(12, 106), FULL_NR(13, 106), FULL_NR(14, 106), NOTHING(0));
+}
+
+/* The copy arrived, before what had left before it: that is lost as well. */
+Test(stack_timestamps, a_lost_segment_was_lost)
+{
+	PLAY(ONE_IS_LATE, NOTHING(1), PEER(A, 1, 1 + 4 * FULL, .timed = true, .sent = 106),
+	     FULL_NR(4, 106));
 }

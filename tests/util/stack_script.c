@@ -77,7 +77,7 @@ static void put_timestamps(struct peer_packet *packet, const struct play *play)
 		return;
 	memcpy(out, timestamps_head, sizeof(timestamps_head));
 	put32(out + 4, play->step->tcp.sent);
-	put32(out + 8, play->stack_time);
+	put32(out + 8, play->stack_time - play->step->tcp.echo);
 	packet->options_len += TIMESTAMPS_LEN;
 }
 

@@ -38,7 +38,8 @@ struct script_tcp {
 	size_t options_len; /* other options than those below and SACK; of the stack's: 0 compares none */
 	bool timed;	    /* with timestamps: the peer echoes the stack's last one */
 	uint32_t sent; /* ... the peer's */
-	uint32_t echo; /* ... what the stack's has to echo */
+	uint32_t
+		echo; /* ... what the stack's has to echo; of the peer's: so much before its last */
 };
 
 struct script_step {

@@ -82,6 +82,9 @@ struct tcp_sender {
 	/* loss recovery */
 	uint16_t dup_acks;  /* of a peer without SACK: as many segments are out of order there */
 	int32_t undo_bytes; /* sent again and not yet reported as duplicates */
+	uint32_t again_at;  /* the first of them, on the clock of timestamps (RFC 7323) */
+	uint32_t again_end; /* the end of the highest of them */
+	uint32_t echo;	    /* of this ACK; 0: none */
 	uint32_t recover, prior_cwnd, prior_ssthresh, prr_delivered, prr_out, recover_pipe;
 
 	/* rounds: a round ends when something is delivered that was sent after its start */
