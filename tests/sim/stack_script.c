@@ -13,10 +13,6 @@ enum {
 	TIME_WAIT_MS = 30000,
 };
 
-#define PLAY(...)                                                                                  \
-	play((const struct script_step[]){__VA_ARGS__},                                            \
-	     sizeof((const struct script_step[]){__VA_ARGS__}) / sizeof(struct script_step))
-
 /* Options of the peer's SYN: its MSS of 1000; a scale of 7; SACK permitted. */
 #define MSS_1000 2, 4, 1000 >> 8, 1000 & 255
 #define SCALE_7	 1, 3, 3, 7
@@ -33,19 +29,6 @@ enum {
 
 /* ... with a closed window. */
 #define ACCEPTED_CLOSED PEER(S, 0, 0), STACK(S | A, 0, 1), PEER(A, 1, 1, .window = SCRIPT_CLOSED)
-
-static struct stack_peer peer;
-
-static void play(const struct script_step *steps, size_t count)
-{
-	const char *why;
-
-	peer_init(&peer, 0);
-	why = script_play(&peer, steps, count);
-	cr_assert_null(why, "%s", why);
-	peer_fini(&peer);
-	cr_assert_eq(peer.budget.used, 0);
-}
 
 /* --- opening --------------------------------------------------------------------------------------- */
 

@@ -12,10 +12,6 @@ enum {
 	FULL = PEER_MSS - 12, /* bytes in a full segment */
 };
 
-#define PLAY(...)                                                                                  \
-	play((const struct script_step[]){__VA_ARGS__},                                            \
-	     sizeof((const struct script_step[]){__VA_ARGS__}) / sizeof(struct script_step))
-
 #define MSS_SACK   .options = {2, 4, PEER_MSS >> 8, PEER_MSS & 255, 1, 1, 4, 2}, .options_len = 8
 #define SENT(when) .timed = true, .sent = (when)
 #define ECHO(when) .timed = true, .echo = (when)
@@ -24,19 +20,6 @@ enum {
 #define ACCEPTED                                                                                   \
 	PEER(S, 0, 0, MSS_SACK, SENT(100)), STACK(S | A, 0, 1, MSS_SACK, ECHO(100)),               \
 		PEER(A, 1, 1, SENT(101)), OPEN()
-
-static struct stack_peer peer;
-
-static void play(const struct script_step *steps, size_t count)
-{
-	const char *why;
-
-	peer_init(&peer, 0);
-	why = script_play(&peer, steps, count);
-	cr_assert_null(why, "%s", why);
-	peer_fini(&peer);
-	cr_assert_eq(peer.budget.used, 0);
-}
 
 /* Their bytes count as options of the segment: RFC 6691. */
 Test(stack_timestamps, each_segment_has_them_once_both_ends_have_agreed)

@@ -3,6 +3,7 @@
 
 #include "base/time.h"
 
+#include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -336,15 +337,18 @@ static bool play_step(struct play *play)
 	}
 }
 
-const char *script_play(struct stack_peer *peer, const struct script_step *steps, size_t count)
+void script_check(const struct script_step *steps, size_t count)
 {
+	static struct stack_peer peer;
 	static char why[WHY_MAX];
-	struct play play = {.peer = peer, .port = PORT, .heard = peer->packets, .why = why};
+	struct play play = {.peer = &peer, .port = PORT, .why = why};
 
+	peer_init(&peer, 0);
+	play.heard = peer.packets;
 	for (size_t i = 0; i < count; i++) {
 		play.step = &steps[i];
-		if (!play_step(&play))
-			return why;
+		cr_assert(play_step(&play), "%s", why);
 	}
-	return NULL;
+	peer_fini(&peer);
+	cr_assert_eq(peer.budget.used, 0);
 }

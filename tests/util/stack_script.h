@@ -77,5 +77,9 @@ struct script_step {
 #define ENDED(why)	SCRIPT_STEP(ENDED, .how = (why))
 #define OPEN()		SCRIPT_STEP(OPEN)
 
-/* Plays it on a peer without connections; NULL, or what went wrong, until the next call. */
-const char *script_play(struct stack_peer *peer, const struct script_step *steps, size_t count);
+/* Plays it on a peer of its own; nothing may go wrong, and nothing be left. */
+void script_check(const struct script_step *steps, size_t count);
+#define PLAY(...)                                                                                  \
+	script_check((const struct script_step[]){__VA_ARGS__},                                    \
+		     sizeof((const struct script_step[]){__VA_ARGS__}) /                           \
+			     sizeof(struct script_step))
