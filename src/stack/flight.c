@@ -11,13 +11,14 @@
  *
  * A SACK block mostly is one that was seen before, a little longer. The last few are remembered with
  * the last segment in each: what was known before is passed over at one step. A receiver that reports
- * others makes nobody walk through all of a large window for each ACK: WALK_MAX.
+ * others makes nobody walk through all of a large window for each ACK: after WALK_MAX the next one goes
+ * on from there.
  */
 #include "sender.h"
 
 #include <string.h>
 
-enum { WALK_MAX = 1024 }; /* segments for all blocks of an ACK: what is beyond is not believed */
+enum { WALK_MAX = 1024 }; /* segments for all blocks of an ACK */
 
 /* What the ACK that is being processed has delivered so far. */
 static struct {
@@ -118,6 +119,12 @@ void flight_lost(struct tcp_pcb *pcb, struct tcp_seg *seg, struct tcp_seg *near)
 	list_add_behind(lost, seg, prev);
 }
 
+static void forget_blocks(struct tcp_sender *sender)
+{
+	memset(sender->seen, 0, sizeof(sender->seen));
+	sender->walked = NULL;
+}
+
 void flight_all_lost(struct tcp_pcb *pcb, bool renege)
 {
 	struct tcp_seg *near = NULL;
@@ -130,7 +137,7 @@ void flight_all_lost(struct tcp_pcb *pcb, bool renege)
 			near = seg;
 	}
 	if (renege)
-		memset(pcb->sender.seen, 0, sizeof(pcb->sender.seen));
+		forget_blocks(&pcb->sender);
 }
 
 /* --- what is delivered ------------------------------------------------------------------------- */
@@ -163,7 +170,9 @@ void tcp_sender_left(struct tcp_pcb *pcb, struct tcp_seg *seg, bool acked)
 		note_delivered(pcb, seg);
 	take_off(&pcb->sender, seg);
 	if (!acked)
-		memset(pcb->sender.seen, 0, sizeof(pcb->sender.seen));
+		forget_blocks(&pcb->sender);
+	else if (seg == pcb->sender.walked)
+		pcb->sender.walked = NULL;
 }
 
 /* draft-cheng-iccrg-delivery-rate-estimation: the slower of what was sent and what arrived. */
@@ -258,18 +267,33 @@ static void remember(struct tcp_pcb *pcb, uint32_t left, uint32_t right, struct 
 	memcpy(seen, kept, sizeof(kept));
 }
 
+/* The segment behind which the search for `left` begins; NULL: the first of all. */
+static struct tcp_seg *behind(const struct tcp_pcb *pcb, const struct tcp_sack_seen *start,
+			      uint32_t left)
+{
+	struct tcp_seg *seen = start == NULL ? NULL : start->last, *walked = pcb->sender.walked;
+
+	if (walked == NULL || TCP_SEQ_GT(seg_end(walked), left))
+		return seen;
+	return seen == NULL || TCP_SEQ_GT(seg_end(walked), seg_end(seen)) ? walked : seen;
+}
+
 static void mark_block(struct tcp_pcb *pcb, uint32_t left, uint32_t right, int *steps)
 {
 	const struct tcp_sack_seen *start = start_for(pcb, left);
-	struct tcp_seg *seg = start == NULL ? pcb->unacked : start->last->next;
-	struct tcp_seg *last = NULL;
+	struct tcp_seg *begin = behind(pcb, start, left), *prev = begin, *last = NULL;
+	struct tcp_seg *seg = begin == NULL ? pcb->unacked : begin->next;
 
 	if (start != NULL && TCP_SEQ_GEQ(start->right, left)) {
 		left = start->left;
 		last = start->last;
 	}
-	for (; seg != NULL && TCP_SEQ_LEQ(seg_end(seg), right) && *steps < WALK_MAX;
-	     seg = seg->next, ++*steps) {
+	for (; seg != NULL && TCP_SEQ_LEQ(seg_end(seg), right); prev = seg, seg = seg->next) {
+		if (++*steps > WALK_MAX) {
+			if (prev != begin)
+				pcb->sender.walked = prev;
+			break;
+		}
 		if (TCP_SEQ_LT(seg_seq(seg), left))
 			continue;
 		if (seg->flight.state == FLIGHT_SACKED) {

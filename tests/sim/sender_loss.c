@@ -111,3 +111,25 @@ Test(sender_loss, short_transfers)
 		}
 	}
 }
+
+/* Of many gaps an ACK tells of the latest: those may begin further on than it is looked through. */
+Test(sender_loss, a_block_far_from_the_first_gap_is_found)
+{
+	uint32_t una, far;
+
+	init(100);
+	rig.rate = 0;
+	rig_connect(&rig);
+	rig_write(&rig, 64 << 20);
+	for (int i = 0; i < 100 && rig.sends < 20000; i++)
+		rig_wait(&rig, 20 * NS_PER_MS);
+	rig.deaf = true;
+	rig_wait(&rig, 200 * NS_PER_MS);
+	una = rig.received;
+	far = una + 5000 * RIG_MSS;
+	cr_assert_gt(rig.send[rig.sends - 1].offset, far + 100 * RIG_MSS, "enough is under way");
+	for (uint32_t i = 1; i <= 20; i++)
+		rig_ack(&rig, una, (const uint32_t[]){far, far + i * RIG_MSS}, 2);
+	cr_assert_gt(rig_again(&rig), 0, "what lies before it is lost");
+	rig_fini(&rig);
+}

@@ -65,10 +65,11 @@ struct tcp_bbr {
 struct tcp_sender {
 	struct tcp_flight_list under, lost;
 	struct tcp_sack_seen seen[TCP_SACKS_MAX];
-	uint32_t pipe, sacked; /* bytes under way; bytes at the receiver */
-	uint32_t fack;	       /* end of the highest that is */
-	uint32_t sent_us;      /* when something last left */
-	uint32_t serial;       /* of the last transmission */
+	struct tcp_seg *walked; /* no SACK block known begins before the end of this one; or NULL */
+	uint32_t pipe, sacked;	/* bytes under way; bytes at the receiver */
+	uint32_t fack;		/* end of the highest that is */
+	uint32_t sent_us;	/* when something last left */
+	uint32_t serial;	/* of the last transmission */
 
 	/* round trips; 0: none measured yet */
 	uint32_t srtt_us, rttvar_us, min_rtt_us, min_rtt_at_us;
