@@ -34,12 +34,14 @@ void report_start(const struct proxy *proxy)
 
 	list_addresses(config, own, sizeof(own));
 	config_format_key(wg_public_key(proxy->wg), key);
-	log_event(LOG_INFO,
-		  LOG_FIELDS({"event", "start"}, {"version", VERSION}, {"mode", mode},
-			     {"io_backend", proxy->io.backend->name},
-			     {"aead_engine", proxy->aead_engine}),
-		  "wg-tinyproxy %s, %s: our address %s, MTU %u, public key %s", VERSION, mode, own,
-		  config->mtu, key);
+	log_event(
+		LOG_INFO,
+		LOG_FIELDS({"event", "start"}, {"version", VERSION}, {"mode", mode},
+			   {"io_backend", proxy->io.backend->name},
+			   {"aead_engine", proxy->aead_engine}),
+		"wg-tinyproxy %s, %s: our address %s, MTU %u, congestion control %s, public key %s",
+		VERSION, mode, own, config->mtu, config->congestion == CONFIG_BBR ? "bbr" : "cubic",
+		key);
 	log_info("WireGuard on UDP port %u, server %s:%u; event loop: %s", udp_port(proxy->udp),
 		 config->endpoint.name, config->endpoint.addr.port, proxy->io.backend->name);
 	if (config->mode == CONFIG_INGRESS)
