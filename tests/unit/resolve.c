@@ -4,6 +4,7 @@
 
 #include <criterion/criterion.h>
 #include <dirent.h>
+#include <sys/resource.h>
 
 static unsigned open_files(void)
 {
@@ -14,6 +15,15 @@ static unsigned open_files(void)
 		count++;
 	closedir(dir);
 	return count;
+}
+
+/* How often this thread has waited for something: being interrupted by others does not count. */
+static long waits(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_THREAD, &usage);
+	return usage.ru_nvcsw;
 }
 
 NAMES_SUITE(resolve);
@@ -33,9 +43,10 @@ NAMES_TEST(resolve, a_name_that_does_not_resolve_blocks_nothing)
 	names_watch("name.invalid");
 	while (io_now() < end_ns) {
 		uint64_t before_ns = io_now();
+		long waits_before = waits();
 
 		resolve_turn(names.resolve, before_ns);
-		cr_assert_lt(io_now() - before_ns, NS_PER_S);
+		cr_assert(io_now() - before_ns < 200 * NS_PER_MS || waits() == waits_before);
 		names_turn();
 	}
 	cr_expect_eq(names.calls, 0);
