@@ -217,8 +217,8 @@ static void set_window(struct tcp_pcb *pcb, const struct ack *ack)
 	}
 	if (ack->round)
 		bbr->conserves = false;
-	pcb->cwnd -= LWIP_MIN(ack->newly_lost,
-			      pcb->cwnd); /* others must not take their place at once */
+	/* Others must not take the place of what is lost at once. */
+	pcb->cwnd -= LWIP_MIN(ack->newly_lost, pcb->cwnd);
 	if (bbr->conserves)
 		pcb->cwnd = LWIP_MAX(pcb->cwnd, sender->pipe + ack->delivered);
 	else if (bbr->full)

@@ -20,6 +20,7 @@
 #include "base/time.h"
 
 #include "lwip/priv/tcp_priv.h"
+#include "lwip/sys.h"
 
 #include <assert.h>
 #include <sodium.h>
@@ -54,7 +55,7 @@ void identity_init(void (*random)(void *ctx, void *out, size_t len), void *ctx)
 
 uint32_t tcp_timestamp_now(void)
 {
-	return timestamp_offset + (uint32_t)(clock_now_ns() / NS_PER_MS);
+	return timestamp_offset + sys_now();
 }
 
 static void put_ip(uint32_t words[static 4], const ip_addr_t *ip)

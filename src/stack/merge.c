@@ -71,6 +71,7 @@ static bool parse_plain(struct segment *segment, uint8_t *packet, size_t len)
 	header_len += tcp_len;
 	if (len < header_len)
 		return false;
+	segment->sent = 0;
 	if (tcp_len == TCP_TIMED_LEN && timestamps_of(tcp)->head == TIMESTAMPS_HEAD)
 		segment->sent = lwip_ntohl(timestamps_of(tcp)->sent);
 	else if (tcp_len != TCP_PLAIN_LEN)
@@ -91,6 +92,12 @@ bool merge_same_flow(const uint8_t *a, const uint8_t *b)
 			      : memcmp(a + FLOW6_AT, b + FLOW6_AT, FLOW6_LEN) == 0;
 }
 
+/* Of one flow, both with timestamps or both without. */
+static bool same_kind(const struct segment *a, const struct segment *b)
+{
+	return a->header_len == b->header_len && merge_same_flow(a->packet, b->packet);
+}
+
 /* The next bytes of the flow that is held, sent at the same time: lwIP judges all by the first. */
 static bool carries_on(const struct merge *merge, const struct segment *next)
 {
@@ -99,8 +106,7 @@ static bool carries_on(const struct merge *merge, const struct segment *next)
 	return held->bytes > 0 && next->bytes > 0 && next->seq == held->seq + held->bytes &&
 	       (int32_t)(next->ack - held->ack) >= 0 &&
 	       held->header_len + held->bytes + next->bytes <= MERGED_MAX &&
-	       next->header_len == held->header_len && next->sent == held->sent &&
-	       merge_same_flow(held->packet, next->packet);
+	       next->sent == held->sent && same_kind(held, next);
 }
 
 /* A pure acknowledgement that says all that the held one does, and more. */
@@ -110,7 +116,7 @@ static bool supersedes(const struct merge *merge, const struct segment *next)
 
 	return held->bytes == 0 && next->bytes == 0 && next->seq == held->seq &&
 	       (int32_t)(next->ack - held->ack) > 0 && (int32_t)(next->sent - held->sent) >= 0 &&
-	       next->header_len == held->header_len && merge_same_flow(held->packet, next->packet);
+	       same_kind(held, next);
 }
 
 static void hold(struct merge *merge, const struct segment *segment, struct pbuf *pbuf)
@@ -168,7 +174,7 @@ void merge_flush(struct stack *stack)
 void merge_input(struct stack *stack, struct pbuf *pbuf)
 {
 	struct merge *merge = &stack->merge;
-	struct segment segment = {0};
+	struct segment segment;
 
 	if (!parse_plain(&segment, pbuf->payload, pbuf->len)) {
 		merge_flush(stack);

@@ -169,7 +169,7 @@ static void notice_late(struct tcp_pcb *pcb, const struct ack *ack)
 	struct tcp_sender *sender = &pcb->sender;
 
 	if (ack->acked == 0 || sender->state == SENDER_OPEN || sender->undo_bytes == 0 ||
-	    !sender->may_undo || sender->echo == 0 || !TCP_SEQ_LT(sender->echo, sender->again_at))
+	    !sender->may_undo || ack->echo == 0 || !TCP_SEQ_LT(ack->echo, sender->again_at))
 		return;
 	sender->reordering = true;
 	if (sender->lost.first == NULL && TCP_SEQ_GEQ(pcb->lastack, sender->again_end))

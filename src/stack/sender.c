@@ -228,9 +228,9 @@ void tcp_sender_begin(struct tcp_pcb *pcb)
 }
 
 void tcp_sender_acked(struct tcp_pcb *pcb, uint32_t acked, bool duplicate, const uint32_t *sacks,
-		      int count)
+		      int count, uint32_t echo)
 {
-	struct ack ack = {.acked = acked};
+	struct ack ack = {.acked = acked, .echo = echo};
 
 	if (acked > 0)
 		flight_forget(pcb);

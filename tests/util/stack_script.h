@@ -35,11 +35,11 @@ struct script_tcp {
 	uint32_t window; /* as in the header; SCRIPT_CLOSED: 0; 0: 65,535 or, of the stack, any */
 	uint32_t sacks[SCRIPT_SACKS][2]; /* {0, 0}: none */
 	uint8_t options[PEER_OPTIONS_MAX];
-	size_t options_len; /* other options than those below and SACK; of the stack's: 0 compares none */
-	bool timed;	    /* with timestamps: the peer echoes the stack's last one */
-	uint32_t sent; /* ... the peer's */
-	uint32_t
-		echo; /* ... what the stack's has to echo; of the peer's: so much before its last */
+	size_t options_len; /* but for those below and SACK; of the stack's: 0 compares none */
+	/* Timestamps: `sent` is the peer's; `echo` what the stack has to echo, or, of the peer's, how
+	 * long before the stack's last one. */
+	bool timed;
+	uint32_t sent, echo;
 };
 
 struct script_step {

@@ -65,7 +65,7 @@ struct tcp_bbr {
 struct tcp_sender {
 	struct tcp_flight_list under, lost;
 	struct tcp_sack_seen seen[TCP_SACKS_MAX];
-	struct tcp_seg *walked; /* no SACK block known begins before the end of this one; or NULL */
+	struct tcp_seg *walked; /* an ACK's blocks were looked for up to here, in vain; or NULL */
 	uint32_t pipe, sacked;	/* bytes under way; bytes at the receiver */
 	uint32_t fack;		/* end of the highest that is */
 	uint32_t sent_us;	/* when something last left */
@@ -85,7 +85,6 @@ struct tcp_sender {
 	int32_t undo_bytes; /* sent again and not yet reported as duplicates */
 	uint32_t again_at;  /* the first of them, on the clock of timestamps (RFC 7323) */
 	uint32_t again_end; /* the end of the highest of them */
-	uint32_t echo;	    /* of this ACK; 0: none */
 	uint32_t recover, prior_cwnd, prior_ssthresh, prr_delivered, prr_out, recover_pipe;
 
 	/* rounds: a round ends when something is delivered that was sent after its start */
@@ -133,10 +132,10 @@ int tcp_sender_repair(struct tcp_pcb *pcb);
 void tcp_sender_left(struct tcp_pcb *pcb, struct tcp_seg *seg, bool acked);
 /*
  * An ACK was processed: `acked` bytes are off the queues. `sacks`: pairs of left and right edges.
- * `duplicate`: it says nothing new (RFC 5681, section 2).
+ * `duplicate`: it says nothing new (RFC 5681, section 2). `echo`: of a timestamp of ours; 0: none.
  */
 void tcp_sender_acked(struct tcp_pcb *pcb, uint32_t acked, bool duplicate, const uint32_t *sacks,
-		      int count);
+		      int count, uint32_t echo);
 /* The first segment is sent again as soon as possible: the peer has not got it. */
 void tcp_sender_resend(struct tcp_pcb *pcb);
 /* The queues are about to be freed: no timer, nothing under way. */
