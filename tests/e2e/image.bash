@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# shellcheck shell=bash disable=SC2154 # variables are shared with the scripts
+# shellcheck shell=bash disable=SC2154,SC2034 # variables are shared with the scripts
 # Our program from its container image: lib.bash sources this when E2E_IMAGE names one, and then all
 # scripts run it as a strict pod would, under podman and runc. It is who the image says, its root file
 # system is read-only, and it has no capability nor a way to get any. E2E_IMAGE_SECCOMP: a seccomp
@@ -10,6 +10,10 @@ container=(podman --runtime runc run --rm --log-driver none --read-only
 	--cap-drop all --security-opt no-new-privileges --ulimit memlock=8388608:8388608
 	--ulimit nofile=16384:16384 --ulimit nproc=1024:1024)
 [[ -z ${E2E_IMAGE_SECCOMP-} ]] || container+=(--security-opt "seccomp=$E2E_IMAGE_SECCOMP")
+
+# A container takes a second of the processor to start, and podman seconds to do what is asked of it
+# beside others.
+PATIENCE=4 AT_ONCE=6
 
 # In place of lib.bash's. podman passes signals, output and exit status on.
 proxy() { # NAME PREFIX-ARRAY VARIABLE=VALUE...

@@ -20,6 +20,8 @@ WORK=$(mktemp -d "${TMPDIR:-/tmp}/wgtp-$SUITE.XXXXXX")
 trap 'rm -rf "$WORK"' EXIT
 trap 'exit 130' INT TERM
 CASE=$WORK
+PATIENCE=1  # by how much all waits are longer
+AT_ONCE=100 # cases that run together
 UNPRIVILEGED=65532 # a user that owns nothing: what "nonroot" container images run as
 
 declare -A pid_of # name -> process
@@ -108,23 +110,24 @@ run_cases() { # [NAME...]
 	done
 }
 
-# For cases that mostly wait: all at once. The results come in order.
+# For cases that mostly wait: $AT_ONCE of them at a time. The results come in order.
 run_cases_together() { # [NAME...]
-	local name runners=() cases=("$@")
+	local name running=0 cases=("$@")
 	[[ $# -gt 0 ]] || mapfile -t cases < <(all_cases)
 	for name in "${cases[@]}"; do
+		((running < AT_ONCE)) || { wait -n; ((running--)); }
 		run_case "$name" &
-		runners+=($!)
+		((++running))
 	done
-	wait "${runners[@]}"
+	wait
 	for name in "${cases[@]}"; do judge_case "$name"; done
 }
 
 # --- waiting ------------------------------------------------------------------------------------
 
-# True as soon as the command succeeds; false after so many seconds.
+# True as soon as the command succeeds; false after so many seconds, times $PATIENCE.
 within() { # SECONDS COMMAND...
-	local end_us=$((${EPOCHREALTIME//[.,]/} + $1 * 1000000))
+	local end_us=$((${EPOCHREALTIME//[.,]/} + $1 * PATIENCE * 1000000))
 	shift
 	until "$@"; do
 		((${EPOCHREALTIME//[.,]/} < end_us)) || return 1
@@ -135,7 +138,7 @@ within() { # SECONDS COMMAND...
 wait_for() { # SECONDS WHAT COMMAND...
 	local seconds=$1 what=$2
 	shift 2
-	within "$seconds" "$@" || die "waited $seconds s for $what"
+	within "$seconds" "$@" || die "waited $((seconds * PATIENCE)) s for $what"
 }
 
 # --- processes ----------------------------------------------------------------------------------
