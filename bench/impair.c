@@ -41,7 +41,7 @@ static struct lane lanes[WAYS];
 static struct sockaddr_storage client, target;
 static socklen_t client_len, target_len; /* client_len 0: not heard of yet */
 static uint64_t batch_ns;
-static volatile sig_atomic_t ending;
+static volatile sig_atomic_t ending, reseeding;
 
 static uint64_t clock_ns(void)
 {
@@ -51,10 +51,9 @@ static uint64_t clock_ns(void)
 	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
-static void end(int number)
+static void on_signal(int number)
 {
-	(void)number;
-	ending = 1;
+	*(number == SIGUSR1 ? &reseeding : &ending) = 1;
 }
 
 /* --- in --------------------------------------------------------------------------------------- */
@@ -281,6 +280,11 @@ static int open_udp(int family, const struct addrinfo *at)
 	return fd;
 }
 
+static uint64_t lane_seed(const struct settings *settings, enum way way)
+{
+	return settings->seed * WAYS + way;
+}
+
 static void open_lanes(char **words, const struct settings *settings)
 {
 	struct addrinfo *at = address_of(words[0], words[1]);
@@ -296,7 +300,7 @@ static void open_lanes(char **words, const struct settings *settings)
 	for (enum way way = UP; way < WAYS; way++) {
 		struct lane *lane = &lanes[way];
 
-		path_init(&lane->path, &settings->path[way], settings->seed * WAYS + way);
+		path_init(&lane->path, &settings->path[way], lane_seed(settings, way));
 		if (!queue_init(&lane->in_order, settings->memory) ||
 		    !queue_init(&lane->held_back, settings->memory)) {
 			perror("impair: memory");
@@ -314,19 +318,36 @@ static void be_punctual(void)
 	(void)sched_setscheduler(0, SCHED_RR, &param);
 }
 
-static void run(void)
+/* They come in ppoll() alone. */
+static void take_signals(void)
+{
+	static const int numbers[] = {SIGTERM, SIGINT, SIGUSR1};
+	struct sigaction action = {.sa_handler = on_signal};
+	sigset_t all;
+
+	sigemptyset(&all);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		sigaddset(&all, numbers[i]);
+		sigaction(numbers[i], &action, NULL);
+	}
+	sigprocmask(SIG_BLOCK, &all, NULL);
+}
+
+static void reseed_if_asked(const struct settings *settings)
+{
+	if (!reseeding)
+		return;
+	reseeding = 0;
+	for (enum way way = UP; way < WAYS; way++)
+		path_reseed(&lanes[way].path, lane_seed(settings, way));
+}
+
+static void run(const struct settings *settings)
 {
 	struct pollfd polled[WAYS];
-	struct sigaction action = {.sa_handler = end};
-	sigset_t none, both;
+	sigset_t none;
 
 	sigemptyset(&none);
-	sigemptyset(&both);
-	sigaddset(&both, SIGTERM);
-	sigaddset(&both, SIGINT);
-	sigprocmask(SIG_BLOCK, &both, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGINT, &action, NULL);
 	for (enum way way = UP; way < WAYS; way++)
 		polled[way] = (struct pollfd){.fd = lanes[way].from, .events = POLLIN};
 	while (!ending) {
@@ -335,6 +356,7 @@ static void run(void)
 		uint64_t wait_ns = next_ns > now_ns ? next_ns - now_ns : 0;
 		struct timespec wait = {(time_t)(wait_ns / NS_PER_S), (long)(wait_ns % NS_PER_S)};
 
+		reseed_if_asked(settings);
 		if (ppoll(polled, WAYS, next_ns == UINT64_MAX ? NULL : &wait, &none) <= 0)
 			continue;
 		for (enum way way = UP; way < WAYS; way++) {
@@ -391,8 +413,9 @@ int main(int argc, char **argv)
 		return 2;
 	batch_ns = settings.batch_ns;
 	be_punctual();
+	take_signals();
 	open_lanes(argv + 1, &settings);
-	run();
+	run(&settings);
 	printf("{");
 	tell("up", &lanes[UP]);
 	printf(",");

@@ -161,7 +161,8 @@ void settings_help(void)
 
 	puts("impair ADDRESS PORT TO_ADDRESS TO_PORT [NAME=VALUE...]\n\n"
 	     "Relays UDP between whoever sends to PORT and TO_PORT, like a bad network.\n"
-	     "Prints \"ready PORT\" and, when it is ended by SIGTERM, what it did, as JSON.\n");
+	     "Prints \"ready PORT\" and, when it is ended by SIGTERM, what it did, as JSON.\n"
+	     "After SIGUSR1 chance begins anew, from the same seed.\n");
 	for (size_t i = 0; i < sizeof(settings_known) / sizeof(settings_known[0]); i++)
 		printf("  %-11s %-7s %s\n", settings_known[i].name, forms[settings_known[i].kind],
 		       settings_known[i].what);

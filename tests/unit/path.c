@@ -228,3 +228,21 @@ Test(path, seeds)
 	}
 	cr_assert(differences > 400 && differences < 600);
 }
+
+/* The nth packet after it meets what the nth of all met. */
+Test(path, chance_begins_anew)
+{
+	static bool lost[PACKETS / 100];
+	struct path path = path_of((struct path_config){.loss_ppm = 300000, .burst_ppm = 10000});
+	size_t differences = 0;
+
+	for (size_t i = 0; i < PACKETS / 100; i++)
+		lost[i] = path_send(&path, start_ns, LEN).copies == 0;
+	for (size_t i = 0; i < PACKETS / 100; i++)
+		differences += lost[i] != (path_send(&path, start_ns, LEN).copies == 0);
+	cr_assert_gt(differences, 0);
+	path_reseed(&path, 7);
+	for (size_t i = 0; i < PACKETS / 100; i++)
+		cr_assert_eq(lost[i], path_send(&path, start_ns, LEN).copies == 0, "%zu", i);
+	cr_assert_eq(path.counts.entered, 3 * PACKETS / 100);
+}

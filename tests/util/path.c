@@ -35,6 +35,12 @@ void path_init(struct path *path, const struct path_config *config, uint64_t see
 		path->config.burst_loss_ppm = million;
 }
 
+void path_reseed(struct path *path, uint64_t seed)
+{
+	path->seed = seed;
+	path->in_burst = false;
+}
+
 /* False: the queue is full. `now_ns` becomes the time at which the packet has left the bottleneck. */
 static bool pass_bottleneck(struct path *path, uint64_t *now_ns, size_t len)
 {

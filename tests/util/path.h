@@ -75,6 +75,8 @@ struct path_fate {
 
 /* The same seed, packets and times give the same fates. */
 void path_init(struct path *path, const struct path_config *config, uint64_t seed);
+/* Chance begins anew: the packets to come fare as the first ones did. Queue and counts stay. */
+void path_reseed(struct path *path, uint64_t seed);
 
 /* `now_ns` must not go back, and the caller may start its clock anywhere above 0. */
 struct path_fate path_send(struct path *path, uint64_t now_ns, size_t len);
