@@ -161,8 +161,11 @@ static uint32_t lost(struct tcp_pcb *pcb)
 	return (uint32_t)LWIP_MAX(cwnd * beta, 2.0 * pcb->mss);
 }
 
+/* In slow start, what was delivered meanwhile counts as if nothing had happened. */
 static void undone(struct tcp_pcb *pcb)
 {
+	if (in_slow_start(pcb))
+		pcb->cwnd += pcb->sender.prr_delivered;
 	pcb->sender.cubic.w_max = pcb->sender.cubic.before_w_max;
 	pcb->sender.cubic.in_epoch = false;
 }

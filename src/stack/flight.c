@@ -311,9 +311,9 @@ static void mark_block(struct tcp_pcb *pcb, uint32_t left, uint32_t right, int *
 }
 
 /* RFC 2883: the first block lies below what is acknowledged, or within the second. */
-static bool is_duplicate(const struct tcp_pcb *pcb, const uint32_t *sacks, int count)
+static bool is_duplicate(const struct ack *ack, const uint32_t *sacks, int count)
 {
-	return TCP_SEQ_LEQ(sacks[1], pcb->lastack) ||
+	return TCP_SEQ_LEQ(sacks[1], ack->ackno) ||
 	       (count > 2 && TCP_SEQ_GEQ(sacks[0], sacks[2]) && TCP_SEQ_LEQ(sacks[1], sacks[3]));
 }
 
@@ -321,7 +321,7 @@ void flight_sacks(struct tcp_pcb *pcb, const uint32_t *sacks, int count, struct 
 {
 	int first = 0, steps = 0;
 
-	if (TCP_SEQ_LT(sacks[0], sacks[1]) && is_duplicate(pcb, sacks, count)) {
+	if (TCP_SEQ_LT(sacks[0], sacks[1]) && is_duplicate(ack, sacks, count)) {
 		ack->dsack_bytes = sacks[1] - sacks[0];
 		first = 2;
 	}

@@ -53,9 +53,14 @@ void identity_init(void (*random)(void *ctx, void *out, size_t len), void *ctx)
 	random(ctx, &timestamp_offset, sizeof(timestamp_offset));
 }
 
-uint32_t tcp_timestamp_now(void)
+/*
+ * Milliseconds, but they stand still for a part of the round trip. Most receivers drop what is older than
+ * the last segment in order (RFC 7323, section 5): what left just before a retransmission, and is
+ * overtaken by it, is not.
+ */
+uint32_t tcp_timestamp_now(const struct tcp_pcb *pcb)
 {
-	return timestamp_offset + sys_now();
+	return (timestamp_offset + sys_now()) >> pcb->sender.clock_shift << pcb->sender.clock_shift;
 }
 
 static void put_ip(uint32_t words[static 4], const ip_addr_t *ip)

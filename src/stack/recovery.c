@@ -109,6 +109,7 @@ static void remember_window(struct tcp_pcb *pcb)
 	sender->prior_ssthresh = pcb->ssthresh;
 	sender->undo_bytes = 0;
 	sender->may_undo = true;
+	sender->prr_delivered = sender->prr_out = 0;
 }
 
 static void enter_recovery(struct tcp_pcb *pcb, const struct ack *ack)
@@ -119,7 +120,6 @@ static void enter_recovery(struct tcp_pcb *pcb, const struct ack *ack)
 	sender->state = SENDER_RECOVERY;
 	sender->recover = pcb->snd_nxt;
 	sender->recover_pipe = LWIP_MAX(ack->pipe_before, pcb->mss);
-	sender->prr_delivered = sender->prr_out = 0;
 	sender->tlp_out = false;
 	pcb->ssthresh = sender_congestion()->lost(pcb);
 }
@@ -364,10 +364,11 @@ void recovery_arm(struct tcp_pcb *pcb, bool progress)
 		set_timer(pcb, TIMER_RTO, timeout_us(pcb));
 }
 
-/* Who has closed the window over it is not gone: keep-alives find out about that. */
+/* Who has closed the window over it is not gone, as keep-alives find out, and may open it again: some
+ * tries are left for that. */
 static void count_timeout(struct tcp_pcb *pcb)
 {
-	if (pcb->nrtx < (pcb->snd_wnd > 0 ? UINT8_MAX : TCP_MAXRTX - 1))
+	if (pcb->nrtx < (pcb->snd_wnd > 0 ? UINT8_MAX : BACKOFF_MAX))
 		pcb->nrtx++;
 	pmtu_timeout(pcb);
 }

@@ -114,9 +114,12 @@ static void note_sent(struct tcp_pcb *pcb, struct tcp_seg *seg, bool again)
 void tcp_sender_sent(struct tcp_pcb *pcb, struct tcp_seg *seg)
 {
 	struct tcp_sender *sender = &pcb->sender;
+	/* tcp_connect() sets snd_nxt behind the SYN. */
+	bool again = pcb->state == SYN_SENT ? pcb->nrtx > 0
+					    : TCP_SEQ_LT(seg_seq(seg), pcb->snd_nxt);
 
 	restart_after_idle(pcb);
-	note_sent(pcb, seg, TCP_SEQ_LT(seg_seq(seg), pcb->snd_nxt));
+	note_sent(pcb, seg, again);
 	if (sender->pipe > sender->round_pipe)
 		sender->round_pipe = sender->pipe;
 	if (pcb->snd_lbb - seg_end(seg) < sender->low_water)
@@ -143,7 +146,7 @@ int sender_send_again(struct tcp_pcb *pcb, struct tcp_seg *seg)
 	if (err != ERR_OK)
 		return err;
 	if (sender->undo_bytes == 0)
-		sender->again_at = tcp_timestamp_now();
+		sender->again_at = tcp_timestamp_now(pcb);
 	if (sender->undo_bytes == 0 || TCP_SEQ_GT(seg_end(seg), sender->again_end))
 		sender->again_end = seg_end(seg);
 	note_sent(pcb, seg, true);
@@ -213,12 +216,26 @@ static void count_round(struct tcp_pcb *pcb, struct ack *ack)
 
 /* --- hooks ------------------------------------------------------------------------------------------ */
 
+/*
+ * A quarter to a half of the round trip: longer, and a segment had the timestamp of the one that it
+ * repeats. Handshakes can take longer than later round trips do, so it is not more. 512 ms at most.
+ */
+static uint8_t clock_shift(uint32_t rtt_us)
+{
+	uint8_t shift = 0;
+
+	while (shift < 9 && (uint32_t)4000 << shift <= rtt_us)
+		shift++;
+	return shift;
+}
+
 void tcp_sender_begin(struct tcp_pcb *pcb)
 {
 	struct ack ack = {0};
 
 	flight_take_ack(pcb, &ack);
 	measure_round_trip(pcb, &ack);
+	pcb->sender.clock_shift = clock_shift(pcb->sender.srtt_us);
 	pcb->cwnd = LWIP_TCP_CALC_INITIAL_CWND(pcb->mss);
 	pcb->sender.state = SENDER_OPEN; /* whatever became of the SYN */
 	pcb->sender.fack = pcb->sender.dsack_round_end = pcb->lastack;
@@ -227,22 +244,35 @@ void tcp_sender_begin(struct tcp_pcb *pcb)
 	recovery_arm(pcb, true);
 }
 
+static void take_ack(struct tcp_pcb *pcb, struct ack *ack, bool duplicate, const uint32_t *sacks,
+		     int count)
+{
+	if (ack->acked > 0)
+		flight_forget(pcb);
+	if ((pcb->flags & TF_SACK) != 0 && count > 0)
+		flight_sacks(pcb, sacks, count, ack);
+	flight_take_ack(pcb, ack);
+	ack->pipe_before = pcb->sender.pipe + ack->delivered;
+	if (ack->acked == 0 && !duplicate && ack->delivered == 0 && ack->dsack_bytes == 0)
+		return; /* data, or a window */
+	measure_round_trip(pcb, ack);
+	count_round(pcb, ack);
+	recovery_acked(pcb, ack, duplicate);
+}
+
 void tcp_sender_acked(struct tcp_pcb *pcb, uint32_t acked, bool duplicate, const uint32_t *sacks,
 		      int count, uint32_t echo)
 {
-	struct ack ack = {.acked = acked, .echo = echo};
+	struct ack ack = {.ackno = pcb->lastack, .acked = acked, .echo = echo};
 
-	if (acked > 0)
-		flight_forget(pcb);
-	if ((pcb->flags & TF_SACK) != 0 && count > 0)
-		flight_sacks(pcb, sacks, count, &ack);
-	flight_take_ack(pcb, &ack);
-	ack.pipe_before = pcb->sender.pipe + ack.delivered;
-	if (acked == 0 && !duplicate && ack.delivered == 0 && ack.dsack_bytes == 0)
-		return; /* data, or a window */
-	measure_round_trip(pcb, &ack);
-	count_round(pcb, &ack);
-	recovery_acked(pcb, &ack, duplicate);
+	take_ack(pcb, &ack, duplicate, sacks, count);
+}
+
+void tcp_sender_late_ack(struct tcp_pcb *pcb, uint32_t ackno, const uint32_t *sacks, int count)
+{
+	struct ack ack = {.ackno = ackno};
+
+	take_ack(pcb, &ack, false, sacks, count);
 }
 
 void tcp_sender_resend(struct tcp_pcb *pcb)

@@ -27,6 +27,7 @@ enum sender_timer {
 /* What one ACK has told. */
 struct ack {
 	uint32_t now_us;
+	uint32_t ackno;	    /* less than pcb->lastack: others have overtaken it */
 	uint32_t acked;	    /* bytes off the head of the queue */
 	uint32_t echo;	    /* of a timestamp of ours (RFC 7323); 0: none */
 	uint32_t delivered; /* bytes newly known to be at the receiver */

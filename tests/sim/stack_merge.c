@@ -326,7 +326,7 @@ Test(stack_merge, segments_of_different_times_are_not_merged)
 	put_on_wire(&client[0], 0, 4 * SEGMENT4);
 	for (size_t i = 0; i < 4; i++) {
 		memcpy(&sent, queue[i].data + SENT_AT, sizeof(sent));
-		sent = htonl(ntohl(sent) - (i == 2 ? 2 : 0));
+		sent = htonl(ntohl(sent) - (i == 2 ? 2000 : 0));
 		memcpy(queue[i].data + SENT_AT, &sent, sizeof(sent));
 	}
 	pair_carry(&pair, 0);

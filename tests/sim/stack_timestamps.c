@@ -61,10 +61,17 @@ Test(stack_timestamps, a_late_acknowledgement_echoes_the_first_segment)
 /* From an earlier round of the sequence numbers (section 5); it is told what is expected. */
 Test(stack_timestamps, an_old_segment_is_not_taken)
 {
-	PLAY(ACCEPTED, PEER(A, 1, 1, .len = 10, SENT(99)), STACK(A, 1, 1, ECHO(101)), HAS(0),
-	     PEER(A | F, 1, 1, SENT(99)), STACK(A, 1, 1, ECHO(101)), OPEN(),
-	     PEER(A, 1, 1, SENT(99)), NOTHING(1000), PEER(A, 1, 1, .len = 10, SENT(101)), HAS(10),
-	     STACK(A, 1, 11, ECHO(101)));
+	PLAY(ACCEPTED, PEER(A, 1, 1, SENT(2000)), PEER(A, 1, 1, .len = 10, SENT(999)),
+	     STACK(A, 1, 1, ECHO(2000)), HAS(0), PEER(A | F, 1, 1, SENT(999)),
+	     STACK(A, 1, 1, ECHO(2000)), OPEN(), PEER(A, 1, 1, SENT(999)), NOTHING(1000),
+	     PEER(A, 1, 1, .len = 10, SENT(2000)), HAS(10), STACK(A, 1, 11, ECHO(2000)));
+}
+
+/* It was overtaken by what was sent again: the clock does not go back for it. */
+Test(stack_timestamps, a_late_segment_is_taken)
+{
+	PLAY(ACCEPTED, PEER(A, 1, 1, SENT(2000)), PEER(A, 1, 1, .len = 10, SENT(1000)), HAS(10),
+	     STACK(A, 1, 11, ECHO(2000)));
 }
 
 /* The clock turns over like a sequence number. */
@@ -73,6 +80,16 @@ Test(stack_timestamps, the_clock_turns_over)
 	PLAY(PEER(S, 0, 0, MSS_SACK, SENT(UINT32_MAX)),
 	     STACK(S | A, 0, 1, MSS_SACK, ECHO(UINT32_MAX)), PEER(A, 1, 1, SENT(0)), OPEN(),
 	     PEER(A, 1, 1, .len = 10, SENT(5)), HAS(10), STACK(A, 1, 11, ECHO(5)));
+}
+
+/* A quarter to a half of the handshake's round trip: what is overtaken by no more may look as young. */
+Test(stack_timestamps, the_clock_goes_in_steps)
+{
+	PLAY(CONNECT(), STACK(S, 0, 0, ECHO(0)), NOTHING(100), PEER(S | A, 0, 1, MSS_SACK, SENT(7)),
+	     STACK(A, 1, 1, ECHO(7), .step = 32), WRITE(1),
+	     STACK(A, 1, 1, .len = 1, ECHO(7), .step = 32), NOTHING(7), WRITE(1),
+	     STACK(A, 2, 1, .len = 1, ECHO(7), .step = 32), NOTHING(7), WRITE(1),
+	     STACK(A, 3, 1, .len = 1, ECHO(7), .step = 32));
 }
 
 /* RST has none that counts (section 5.2). */
@@ -130,27 +147,60 @@ Test(stack_timestamps, probes_have_them)
 	     PEER(A, 1, 1, .window = 1000, SENT(102)), STACK(A, 1, 1, .len = 100, ECHO(102)));
 }
 
-/* A full segment of the stack's, the n-th of its bytes. */
-#define FULL_NR(n, echoes) STACK(A, 1 + (n)*FULL, 1, .len = FULL, ECHO(echoes))
+/* Where the n-th full segment of the stack's begins, and the segment itself. */
+#define AT(n)		   (1 + (n)*FULL)
+#define FULL_NR(n, echoes) STACK(A, AT(n), 1, .len = FULL, ECHO(echoes))
 
-/* Ten leave, the first one is late: it is sent again when three behind it have arrived. */
-#define ONE_IS_LATE                                                                                \
+#define TEN_LEAVE                                                                                  \
 	ACCEPTED, WRITE(30 * FULL), FULL_NR(0, 101), FULL_NR(1, 101), FULL_NR(2, 101),             \
 		FULL_NR(3, 101), FULL_NR(4, 101), FULL_NR(5, 101), FULL_NR(6, 101),                \
-		FULL_NR(7, 101), FULL_NR(8, 101), FULL_NR(9, 101), NOTHING(5),                     \
-		PEER(A, 1, 1, .sacks = {{1 + FULL, 1 + 4 * FULL}}, SENT(105)), FULL_NR(0, 105)
+		FULL_NR(7, 101), FULL_NR(8, 101), FULL_NR(9, 101), NOTHING(5)
 
-/* RFC 3522: then it arrives, as the echo tells, and the window is what it was. */
+/* The first one is late: it is sent again when three behind it have arrived. */
+#define ONE_IS_LATE TEN_LEAVE, PEER(A, 1, 1, .sacks = {{AT(1), AT(4)}}, SENT(105)), FULL_NR(0, 105)
+
+/* RFC 3522: then it arrives, as the echo tells, and the window is what it would have been. */
 Test(stack_timestamps, a_late_segment_was_not_lost)
 {
-	PLAY(ONE_IS_LATE, NOTHING(1),
-	     PEER(A, 1, 1 + 4 * FULL, .timed = true, .sent = 106, .echo = 5), FULL_NR(10, 106),
-	     FULL_NR(11, 106), FULL_NR(12, 106), FULL_NR(13, 106), FULL_NR(14, 106), NOTHING(0));
+	PLAY(ONE_IS_LATE, NOTHING(1), PEER(A, 1, AT(4), .timed = true, .sent = 106, .echo = 5),
+	     FULL_NR(10, 106), FULL_NR(11, 106), FULL_NR(12, 106), FULL_NR(13, 106),
+	     FULL_NR(14, 106), FULL_NR(15, 106), FULL_NR(16, 106), FULL_NR(17, 106), NOTHING(0));
 }
 
 /* The copy arrived, before what had left before it: that is lost as well. */
 Test(stack_timestamps, a_lost_segment_was_lost)
 {
-	PLAY(ONE_IS_LATE, NOTHING(1), PEER(A, 1, 1 + 4 * FULL, .timed = true, .sent = 106),
+	PLAY(ONE_IS_LATE, NOTHING(1), PEER(A, 1, AT(4), .timed = true, .sent = 106),
 	     FULL_NR(4, 106));
+}
+
+/* --- ACKs that others have overtaken ------------------------------------------------------------- */
+
+/* What it tells of is there: what left before that is lost. */
+Test(stack_timestamps, a_late_ack_is_heard)
+{
+	PLAY(TEN_LEAVE, PEER(A, 1, 1, SENT(110)), NOTHING(0),
+	     PEER(A, 1, 1, .sacks = {{AT(1), AT(4)}}, SENT(105)), FULL_NR(0, 110));
+}
+
+Test(stack_timestamps, a_late_ack_for_less_is_heard)
+{
+	PLAY(TEN_LEAVE, PEER(A, 1, AT(1), SENT(105)), FULL_NR(10, 105), FULL_NR(11, 105),
+	     PEER(A, 1, 1, .sacks = {{AT(2), AT(5)}}, SENT(105)), FULL_NR(1, 105));
+}
+
+/* What is acknowledged by now was not when it left: nothing has arrived twice. */
+Test(stack_timestamps, a_late_ack_tells_of_no_duplicates)
+{
+	PLAY(TEN_LEAVE, PEER(A, 1, AT(2), SENT(105)), FULL_NR(10, 105), FULL_NR(11, 105),
+	     FULL_NR(12, 105), FULL_NR(13, 105),
+	     PEER(A, 1, 1, .sacks = {{AT(1), AT(2)}}, SENT(105)),
+	     PEER(A, 1, AT(2), .sacks = {{AT(3), AT(6)}}, SENT(106)), FULL_NR(2, 106));
+}
+
+/* Nothing is on its way for so long. */
+Test(stack_timestamps, an_ack_of_long_ago_is_not_heard)
+{
+	PLAY(TEN_LEAVE, PEER(A, 1, 1, SENT(1200)),
+	     PEER(A, 1, 1, .sacks = {{AT(1), AT(4)}}, SENT(199)), NOTHING(1));
 }

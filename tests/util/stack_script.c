@@ -202,10 +202,12 @@ static bool has_timestamps(struct play *play, struct peer_packet *heard)
 	const struct script_tcp *tcp = &play->step->tcp;
 	uint32_t echo;
 
-	if (take_timestamps(heard, &play->stack_time, &echo))
-		return tcp->timed ? echo == tcp->echo
-				  : (heard->flags & PEER_SYN) != 0 && tcp->options_len == 0;
-	return !tcp->timed;
+	if (!take_timestamps(heard, &play->stack_time, &echo))
+		return !tcp->timed;
+	if (tcp->step != 0 && play->stack_time % tcp->step != 0)
+		return false;
+	return tcp->timed ? echo == tcp->echo
+			  : (heard->flags & PEER_SYN) != 0 && tcp->options_len == 0;
 }
 
 static bool has_options(const struct peer_packet *heard, const struct script_tcp *tcp)

@@ -40,6 +40,7 @@ struct script_tcp {
 	 * long before the stack's last one. */
 	bool timed;
 	uint32_t sent, echo;
+	uint32_t step; /* of the stack's: its timestamp is a multiple of this; 0: any */
 };
 
 struct script_step {

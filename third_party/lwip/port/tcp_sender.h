@@ -104,6 +104,7 @@ struct tcp_sender {
 
 	uint8_t state;	      /* enum sender_state */
 	uint8_t timer;	      /* enum sender_timer */
+	uint8_t clock_shift;  /* 2^this milliseconds are the least step of timestamps */
 	bool reordering : 1;  /* the path does */
 	bool tlp_out : 1;     /* a probe is under way */
 	bool tlp_again : 1;   /* it was a segment sent again */
@@ -136,6 +137,8 @@ void tcp_sender_left(struct tcp_pcb *pcb, struct tcp_seg *seg, bool acked);
  */
 void tcp_sender_acked(struct tcp_pcb *pcb, uint32_t acked, bool duplicate, const uint32_t *sacks,
 		      int count, uint32_t echo);
+/* Later ones have overtaken it. `ackno`: what it acknowledges, at most `lastack`. */
+void tcp_sender_late_ack(struct tcp_pcb *pcb, uint32_t ackno, const uint32_t *sacks, int count);
 /* The first segment is sent again as soon as possible: the peer has not got it. */
 void tcp_sender_resend(struct tcp_pcb *pcb);
 /* The queues are about to be freed: no timer, nothing under way. */
