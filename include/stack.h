@@ -155,6 +155,9 @@ uint64_t stack_deadline(const struct stack *stack);
  */
 size_t stack_write(struct stack_conn *conn, const uint8_t *bytes, size_t len);
 
+/* Bytes in a full segment; an open connection's. */
+uint16_t stack_segment(const struct stack_conn *conn);
+
 /* Written bytes that have not left yet, for want of window. */
 size_t stack_unsent(const struct stack_conn *conn);
 

@@ -68,6 +68,9 @@ bool udp_may_lend(const struct udp *udp);
  */
 uint8_t *udp_room(struct udp *udp, size_t len);
 
+/* So many messages of this length, more than 0, leave in one train. */
+uint32_t udp_train(size_t len);
+
 /* Room, in bytes, that udp_room() can still give before the next io_turn(): back-pressure. */
 size_t udp_room_left(const struct udp *udp);
 

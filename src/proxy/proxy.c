@@ -110,6 +110,7 @@ static int start_stack(struct proxy *proxy)
 		.connect_timeout_ns = config->connect_timeout_ns,
 		.idle_timeout_ns = config->idle_timeout_ns,
 		.half_closed_timeout_ns = config->half_closed_timeout_ns,
+		.train = udp_train(wg_message_len(proxy->wg, config->mtu)),
 		.target = &proxy->target,
 	};
 	struct stack_config stack_config = {

@@ -159,6 +159,12 @@ static bool is_ahead(const struct relay_conn *conn)
 	return queue->len - queue->lent + stack_unsent(conn->tunnel) >= AHEAD_MAX;
 }
 
+/* What a train holds: a segment that is not full would end it, and one more begin another. */
+static uint32_t train_bytes(const struct relay_conn *conn)
+{
+	return conn->relay->config.train * stack_segment(conn->tunnel);
+}
+
 static void start_recv(struct relay_conn *conn)
 {
 	struct relay *relay = conn->relay;
@@ -173,6 +179,8 @@ static void start_recv(struct relay_conn *conn)
 		stack_await(conn->tunnel, AHEAD_MAX);
 		return;
 	}
+	if (limit > train_bytes(conn))
+		limit = train_bytes(conn);
 	if (limit > room - conn->to_tunnel.queue.len)
 		limit = (uint32_t)(room - conn->to_tunnel.queue.len);
 	/* feed_starved() has seen room for this much, if for no more. */

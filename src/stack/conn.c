@@ -279,6 +279,11 @@ size_t stack_write(struct stack_conn *conn, const uint8_t *bytes, size_t len)
 	return len;
 }
 
+uint16_t stack_segment(const struct stack_conn *conn)
+{
+	return conn->state == STACK_CONN_OPEN ? conn->pcb->mss : UINT16_MAX;
+}
+
 size_t stack_unsent(const struct stack_conn *conn)
 {
 	return conn->state == STACK_CONN_OPEN ? conn->pcb->snd_lbb - conn->pcb->snd_nxt : 0;

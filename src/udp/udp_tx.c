@@ -117,6 +117,13 @@ static struct udp_train *claim_room(struct udp_tx *tx, const uint8_t *message, u
 	return train;
 }
 
+uint32_t udp_train(size_t len)
+{
+	size_t count = UDP_PAYLOAD_MAX / len;
+
+	return (uint32_t)(count < UDP_SEGMENTS_MAX ? count : UDP_SEGMENTS_MAX);
+}
+
 /* May the message go behind those of `send`? A short one was the last. */
 static bool joins(const struct udp_send *send, const uint8_t *message, uint32_t len,
 		  const struct addr *to)

@@ -71,3 +71,22 @@ Test(relay_ahead, what_leaves_behind_a_loss_is_replaced)
 	check_whole(&world.call[0]);
 	world_fini();
 }
+
+/* As many full segments as leave in one train, 45 here, whatever there is: one more is a train of its own,
+ * and a part of one ends the train. */
+Test(relay_ahead, a_receive_brings_a_train)
+{
+	enum { SEGMENT = 1420 - 40 - 12 }; /* with timestamps */
+
+	world_init(5, 64 << 20);
+	fake_io_faults(&world.io)->chunk_max = 0;
+	fake_io_answer(&world.io, &world.host_target, FAKE_ACCEPTS);
+	call_begin(WRITES_THEN_ENDS, ENDS_AFTER_PEER, 1);
+	world.call[0].client.to_write = 4 << 20;
+	connect_call(&world.call[0]);
+	calls_finish();
+	check_whole(&world.call[0]);
+	cr_assert_eq(fake_io_recv_limit(&world.io), 45 * SEGMENT, "%u",
+		     fake_io_recv_limit(&world.io));
+	world_fini();
+}

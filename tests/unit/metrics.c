@@ -101,7 +101,7 @@ static void make_wg(void)
 
 static void make_stack(void)
 {
-	struct relay_config relay_config = {.io = &proxy.io, .budget = &proxy.budget};
+	struct relay_config relay_config = {.io = &proxy.io, .budget = &proxy.budget, .train = 1};
 	struct stack_config stack_config = {
 		.addrs_count = 1,
 		.mtu = config.mtu,

@@ -59,6 +59,7 @@ struct fake {
 	size_t targets_len;
 	struct pending *pending;
 	size_t pending_len, pending_size;
+	uint32_t recv_limit; /* the greatest so far */
 };
 
 /* What an attempt says when the operation has to wait: no errno. */
@@ -103,6 +104,8 @@ static uint64_t draw_due(struct fake *fake)
 
 static size_t draw_chunk(struct fake *fake, size_t max)
 {
+	if (fake->faults.chunk_max == 0)
+		return max;
 	if (max > fake->faults.chunk_max)
 		max = fake->faults.chunk_max;
 	return max == 0 ? 0 : 1 + (size_t)draw_upto(fake, max - 1);
@@ -285,6 +288,8 @@ static int try_recv(struct io *io, struct io_op *op)
 	const uint16_t *ids = pool->backend;
 	struct io_buf *buf;
 
+	if (op->recv.limit > fake->recv_limit)
+		fake->recv_limit = op->recv.limit;
 	if (chance(fake, fake->faults.break_permille))
 		break_connection(io, socket);
 	op->recv.buf = NULL;
@@ -615,6 +620,11 @@ uint32_t fake_io_fds(const struct io *io)
 uint32_t fake_io_ops(const struct io *io)
 {
 	return (uint32_t)fake_of(io)->pending_len;
+}
+
+uint32_t fake_io_recv_limit(const struct io *io)
+{
+	return fake_of(io)->recv_limit;
 }
 
 void fake_io_answer(struct io *io, const struct addr *to, enum fake_answer answer)

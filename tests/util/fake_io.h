@@ -24,7 +24,7 @@ void fake_io_seed(uint64_t seed);
 /* May be changed at any time. */
 struct fake_faults {
 	uint64_t delay_max_ns; /* each operation and each cancel takes 0..this; default 100 us */
-	uint32_t chunk_max;    /* a transfer moves 1..this bytes at once; default 64 KiB */
+	uint32_t chunk_max;    /* a transfer moves 1..this bytes at once, 0: all; default 64 KiB */
 	uint32_t socket_room;  /* bytes that a socket holds for its reader; default 64 KiB */
 	/* In 1000, per attempt; default 0. */
 	uint32_t break_permille;       /* a transfer finds the connection reset */
@@ -40,6 +40,9 @@ uint64_t fake_io_random(struct io *io); /* for the test's own choices */
 /* What the product has open, and has under way. Both are 0 after a clean end. */
 uint32_t fake_io_fds(const struct io *io);
 uint32_t fake_io_ops(const struct io *io);
+
+/* The most that a receive has asked for. */
+uint32_t fake_io_recv_limit(const struct io *io);
 
 /* What IO_CONNECT to `to` meets; FAKE_REFUSES where nothing was said. */
 enum fake_answer { FAKE_REFUSES, FAKE_ACCEPTS, FAKE_UNREACHABLE, FAKE_SILENT };

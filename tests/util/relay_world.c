@@ -33,6 +33,7 @@ void world_init(uint64_t seed, size_t budget)
 			.io = &world.io,
 			.budget = &world.pair.side[i].budget,
 			.conns_max = 100,
+			.train = 45,
 			/* The client's side has a little more patience: the other one gives up. */
 			.connect_timeout_ns = 5 * NS_PER_S + (i == 0 ? 300 * NS_PER_MS : 0),
 			.idle_timeout_ns = i == 0 ? 0 : world_idle_timeout_ns,
