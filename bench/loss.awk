@@ -52,6 +52,8 @@ function field(program, row)
 		return "-"
 	if (part(row, 3) == "stall")
 		return sprintf("%.2f%s", most_of(program, row), most_of(program, row) > STALL_MAX ? " !" : "")
+	if (counts[program, row] == 1) # nothing to differ from
+		return brief(median_of(program, row))
 	return sprintf("%s (%.0f%%)", brief(median_of(program, row)), spread(program, row))
 }
 

@@ -21,7 +21,7 @@ function cell(program, row)
 {
 	if (!counts[program, row])
 		return "-"
-	if (!has_range(program, row))
+	if (!has_range(program, row) || counts[program, row] == 1)
 		return brief(median_of(program, row))
 	return sprintf("%s (%.0f%%)", brief(median_of(program, row)), spread(program, row))
 }

@@ -226,28 +226,33 @@ static int start_sandbox(struct proxy *proxy)
 	return 0;
 }
 
-/* In this order; what is said when one fails. */
+/* In this order; what is said when one fails, and of which port. */
 static int start(struct proxy *proxy)
 {
-	static const struct {
+	const struct config *config = proxy->config;
+	const struct {
 		int (*run)(struct proxy *proxy);
 		const char *failure;
+		uint16_t port;
 	} steps[] = {
-		{host_block_signals, "cannot catch signals"},
-		{start_loop, "cannot start the event loop (IO_BACKEND)"},
-		{start_udp, "cannot open the WireGuard socket (WG_LISTEN_PORT)"},
-		{start_wg, "these WireGuard keys cannot work"},
-		{start_stack, "cannot set up the tunnel's stack"},
-		{host_watch, "cannot set up name resolution"},
-		{start_listener, "cannot listen on LOCAL_PORT"},
-		{start_health, "cannot listen on HEALTH_PORT"},
-		{start_sandbox, "cannot enter the sandbox"},
+		{host_block_signals, "cannot catch signals", 0},
+		{start_loop, "cannot start the event loop (IO_BACKEND)", 0},
+		{start_udp, "cannot open the WireGuard socket, WG_LISTEN_PORT",
+		 config->wg_listen_port},
+		{start_wg, "these WireGuard keys cannot work", 0},
+		{start_stack, "cannot set up the tunnel's stack", 0},
+		{host_watch, "cannot set up name resolution", 0},
+		{start_listener, "cannot listen on LOCAL_PORT", config->local_port},
+		{start_health, "cannot listen on HEALTH_PORT", config->health_port},
+		{start_sandbox, "cannot enter the sandbox", 0},
 	};
 	int error = 0;
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && error == 0; i++) {
 		error = steps[i].run(proxy);
-		if (error < 0)
+		if (error < 0 && steps[i].port != 0)
+			log_error("%s %u: %s", steps[i].failure, steps[i].port, strerror(-error));
+		else if (error < 0)
 			fail(steps[i].failure, error);
 	}
 	return error;

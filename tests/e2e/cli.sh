@@ -192,7 +192,7 @@ stop() {
 
 # bind(2) says EINVAL of a link-local address without its zone: no status of configuration any more.
 call "${base[@]}" PROXY_MODE=ingress TARGET_HOST=name.example LISTEN_ADDR=fe80::1 "$program"
-[[ $status -eq 1 ]] && grep -q 'cannot listen on LOCAL_PORT' "$dir/err"
+[[ $status -eq 1 ]] && grep -qE 'cannot listen on LOCAL_PORT [0-9]+: ' "$dir/err"
 report start_that_fails_is_1
 
 start LOG_LEVEL=debug DRAIN_TIMEOUT=0 >"$dir/out" 2>"$dir/err"
