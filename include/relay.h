@@ -26,7 +26,8 @@ struct relay_config {
 	uint64_t idle_timeout_ns;
 	/* Those of which one direction has ended, unless the other limit is less; 0: as that. */
 	uint64_t half_closed_timeout_ns;
-	/* A receive from a host brings as many full segments at most: they leave the tunnel as one train. */
+	/* Packets of the tunnel's MTU that leave as one train. A receive from a host brings no more full
+	 * segments than that. */
 	uint32_t train;
 	/* Lent for life: where connections go. While it is empty they wait for an address. */
 	struct target *target;

@@ -155,7 +155,7 @@ uint64_t stack_deadline(const struct stack *stack);
  */
 size_t stack_write(struct stack_conn *conn, const uint8_t *bytes, size_t len);
 
-/* Bytes in a full segment; an open connection's. */
+/* Bytes in a full segment; UINT16_MAX while the connection is not open. */
 uint16_t stack_segment(const struct stack_conn *conn);
 
 /* Written bytes that have not left yet, for want of window. */

@@ -22,6 +22,7 @@ enum {
 	QUEUE_MIN = 16384,
 	QUEUE_MAX = 64 << 20, /* lwIP's send buffer takes no more */
 	AHEAD_MAX = 128 * 1024,
+	TRAIN_BYTES_MIN = 32768,
 };
 
 void half_set_state(struct half *half, enum half_state state)
@@ -159,10 +160,13 @@ static bool is_ahead(const struct relay_conn *conn)
 	return queue->len - queue->lent + stack_unsent(conn->tunnel) >= AHEAD_MAX;
 }
 
-/* What a train holds: a segment that is not full would end it, and one more begin another. */
+/* What a train holds: a segment that is not full would end it, and one more begin another. Of a peer's
+ * very short segments not all have to fit into one. */
 static uint32_t train_bytes(const struct relay_conn *conn)
 {
-	return conn->relay->config.train * stack_segment(conn->tunnel);
+	uint32_t bytes = conn->relay->config.train * stack_segment(conn->tunnel);
+
+	return bytes > TRAIN_BYTES_MIN ? bytes : TRAIN_BYTES_MIN;
 }
 
 static void start_recv(struct relay_conn *conn)

@@ -233,7 +233,8 @@ static void set_window(struct tcp_pcb *pcb, const struct ack *ack)
 static void begin(struct tcp_pcb *pcb)
 {
 	struct tcp_sender *sender = &pcb->sender;
-	uint32_t rtt_us = sender->srtt_us > 0 ? sender->srtt_us : NS_PER_MS / NS_PER_US;
+	bool known = sender->srtt_us > 0 && !sender->syn_only;
+	uint32_t rtt_us = known ? sender->srtt_us : NS_PER_MS / NS_PER_US;
 
 	sender->bbr = (struct tcp_bbr){.min_rtt_us = sender->srtt_us,
 				       .min_rtt_at_us = clock_now_us};

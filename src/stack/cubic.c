@@ -73,15 +73,13 @@ static void watch_delay(struct tcp_pcb *pcb, const struct ack *ack)
 	}
 }
 
-static void slow_start(struct tcp_pcb *pcb, const struct ack *ack)
+/* In slow start, by what was delivered. */
+static void grow(struct tcp_pcb *pcb, uint32_t delivered)
 {
-	uint32_t growth = ack->delivered;
-
-	watch_delay(pcb, ack);
 	if (pcb->sender.cubic.css)
-		growth /= CSS_DIVISOR;
-	if (pcb->cwnd < pcb->ssthresh)
-		pcb->cwnd = LWIP_MIN(pcb->cwnd + growth, LWIP_MAX(pcb->ssthresh, pcb->cwnd));
+		delivered /= CSS_DIVISOR;
+	if (in_slow_start(pcb))
+		pcb->cwnd = LWIP_MIN(pcb->cwnd + delivered, pcb->ssthresh);
 }
 
 /* --- congestion avoidance ---------------------------------------------------------------------------- */
@@ -139,8 +137,10 @@ static void acked(struct tcp_pcb *pcb, const struct ack *ack)
 	if (in_slow_start(pcb)) {
 		/* Half of it in use is enough: it doubles in a round trip. */
 		if (limited ||
-		    pcb->cwnd < 2 * LWIP_MAX(sender->round_pipe, sender->last_round_pipe))
-			slow_start(pcb, ack);
+		    pcb->cwnd < 2 * LWIP_MAX(sender->round_pipe, sender->last_round_pipe)) {
+			watch_delay(pcb, ack);
+			grow(pcb, ack->delivered);
+		}
 	} else if (limited) {
 		avoid_congestion(pcb, ack);
 	} else {
@@ -157,17 +157,20 @@ static uint32_t lost(struct tcp_pcb *pcb)
 	cubic->before_w_max = cubic->w_max;
 	cubic->w_max = cwnd < cubic->w_max ? cwnd * (1 + beta) / 2 : cwnd;
 	cubic->in_epoch = false;
+	cubic->before_css = cubic->css;
 	cubic->css = false;
 	return (uint32_t)LWIP_MAX(cwnd * beta, 2.0 * pcb->mss);
 }
 
-/* In slow start, what was delivered meanwhile counts as if nothing had happened. */
+/* Slow start goes on as if nothing had happened, with what was delivered meanwhile. */
 static void undone(struct tcp_pcb *pcb)
 {
-	if (in_slow_start(pcb))
-		pcb->cwnd += pcb->sender.prr_delivered;
-	pcb->sender.cubic.w_max = pcb->sender.cubic.before_w_max;
-	pcb->sender.cubic.in_epoch = false;
+	struct tcp_cubic *cubic = &pcb->sender.cubic;
+
+	cubic->w_max = cubic->before_w_max;
+	cubic->css = cubic->before_css;
+	cubic->in_epoch = false;
+	grow(pcb, pcb->sender.prr_delivered);
 }
 
 const struct congestion congestion_cubic = {

@@ -118,6 +118,8 @@ void tcp_sender_sent(struct tcp_pcb *pcb, struct tcp_seg *seg)
 	bool again = pcb->state == SYN_SENT ? pcb->nrtx > 0
 					    : TCP_SEQ_LT(seg_seq(seg), pcb->snd_nxt);
 
+	if (pcb->state == SYN_SENT)
+		sender->syn_only = true;
 	restart_after_idle(pcb);
 	note_sent(pcb, seg, again);
 	if (sender->pipe > sender->round_pipe)
@@ -174,29 +176,64 @@ enum {
 	MIN_RTT_AGE_US = 10 * 1000 * 1000,
 };
 
-/* RFC 6298, section 2. */
-static void measure_round_trip(struct tcp_pcb *pcb, const struct ack *ack)
+/*
+ * A quarter to a half of the round trip: longer, and a segment had the timestamp of the one that it
+ * repeats. 512 ms at most.
+ */
+static uint8_t clock_shift(uint32_t rtt_us)
 {
-	struct tcp_sender *sender = &pcb->sender;
-	uint32_t rtt_us = ack->rtt_most_us, error_us;
+	uint8_t shift = 0;
 
-	if (rtt_us == 0)
-		return;
-	if (sender->srtt_us == 0) {
+	while (shift < 9 && (uint32_t)4000 << shift <= rtt_us)
+		shift++;
+	return shift;
+}
+
+/* A clock with smaller steps does not go back; one with larger ones might: they begin with the handshake. */
+static void note_least(struct tcp_sender *sender, uint32_t rtt_us)
+{
+	uint8_t shift = clock_shift(rtt_us);
+
+	sender->min_rtt_us = rtt_us;
+	if (shift < sender->clock_shift || sender->serial == 1)
+		sender->clock_shift = shift;
+}
+
+/*
+ * RFC 6298, section 2. Who answers our SYN may have dialled first, as our own egress does: what comes next is
+ * believed instead, if it is less.
+ */
+static void smooth(struct tcp_sender *sender, uint32_t rtt_us)
+{
+	uint32_t error_us = rtt_us > sender->srtt_us ? rtt_us - sender->srtt_us
+						     : sender->srtt_us - rtt_us;
+	bool first = sender->srtt_us == 0;
+
+	if (first || (sender->syn_only && rtt_us < sender->srtt_us)) {
 		sender->srtt_us = rtt_us;
 		sender->rttvar_us = rtt_us / 2;
 	} else {
-		error_us = rtt_us > sender->srtt_us ? rtt_us - sender->srtt_us
-						    : sender->srtt_us - rtt_us;
 		sender->rttvar_us = (3 * sender->rttvar_us + error_us) / 4;
 		sender->srtt_us = (uint32_t)((7 * (uint64_t)sender->srtt_us + rtt_us + 4) / 8);
 	}
+	sender->syn_only = sender->syn_only && first;
+	sender->rto_us = sender->srtt_us + LWIP_MAX(4 * sender->rttvar_us, RTO_VAR_MIN_US);
+	if (sender->syn_only)
+		sender->rto_us = LWIP_MIN(sender->rto_us, LWIP_TCP_RTO_TIME * 1000);
+}
+
+static void measure_round_trip(struct tcp_pcb *pcb, const struct ack *ack)
+{
+	struct tcp_sender *sender = &pcb->sender;
+
+	if (ack->rtt_most_us == 0)
+		return;
+	smooth(sender, ack->rtt_most_us);
 	if (sender->min_rtt_us == 0 || ack->rtt_us <= sender->min_rtt_us ||
 	    ack->now_us - sender->min_rtt_at_us > MIN_RTT_AGE_US) {
-		sender->min_rtt_us = ack->rtt_us;
+		note_least(sender, ack->rtt_us);
 		sender->min_rtt_at_us = ack->now_us;
 	}
-	sender->rto_us = sender->srtt_us + LWIP_MAX(4 * sender->rttvar_us, RTO_VAR_MIN_US);
 	pcb->rto = (s16_t)LWIP_MIN(sender->rto_us / (TCP_SLOW_INTERVAL * 1000) + 1, INT16_MAX);
 }
 
@@ -216,29 +253,16 @@ static void count_round(struct tcp_pcb *pcb, struct ack *ack)
 
 /* --- hooks ------------------------------------------------------------------------------------------ */
 
-/*
- * A quarter to a half of the round trip: longer, and a segment had the timestamp of the one that it
- * repeats. Handshakes can take longer than later round trips do, so it is not more. 512 ms at most.
- */
-static uint8_t clock_shift(uint32_t rtt_us)
-{
-	uint8_t shift = 0;
-
-	while (shift < 9 && (uint32_t)4000 << shift <= rtt_us)
-		shift++;
-	return shift;
-}
-
 void tcp_sender_begin(struct tcp_pcb *pcb)
 {
 	struct ack ack = {0};
 
 	flight_take_ack(pcb, &ack);
 	measure_round_trip(pcb, &ack);
-	pcb->sender.clock_shift = clock_shift(pcb->sender.srtt_us);
 	pcb->cwnd = LWIP_TCP_CALC_INITIAL_CWND(pcb->mss);
 	pcb->sender.state = SENDER_OPEN; /* whatever became of the SYN */
 	pcb->sender.fack = pcb->sender.dsack_round_end = pcb->lastack;
+	pcb->sender.reordering = false; /* of a SYN nothing is known to compare it with */
 	pcb->sender.reo_mult = 1;
 	sender_congestion()->begin(pcb);
 	recovery_arm(pcb, true);

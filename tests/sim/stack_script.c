@@ -98,6 +98,40 @@ Test(stack_script, a_refusal)
 	PLAY(CONNECT(), STACK(S, 0, 0), PEER(R | A, 0, 1), NOTHING(0), ENDED(STACK_END_REFUSED));
 }
 
+/* --- a connection of ours, answered after so long, without timestamps ------------------------------ */
+
+#define ANSWERED_AFTER(ms)                                                                         \
+	CONNECT(), STACK(S, 0, 0), NOTHING(ms),                                                    \
+		PEER(S | A, 0, 1, .options = {OUR_MSS, SACK_OK}, .options_len = 8),                \
+		STACK(A, 1, 1), OPEN()
+
+/* The answer was a round trip: 20 ms, and a timeout is 200 more. */
+Test(stack_script, the_first_request_is_repeated_soon)
+{
+	PLAY(ANSWERED_AFTER(20), WRITE(100), STACK(A, 1, 1, .len = 100),
+	     STACK_IN(200, 230, A, 1, 1, .len = 100));
+}
+
+/* It may have taken a dial as well: then it is no reason to wait. */
+Test(stack_script, a_slow_answer_to_a_syn_is_no_round_trip)
+{
+	PLAY(ANSWERED_AFTER(900), WRITE(100), STACK(A, 1, 1, .len = 100),
+	     STACK_IN(900, 1000, A, 1, 1, .len = 100));
+	PLAY(ANSWERED_AFTER(900), WRITE(100), STACK(A, 1, 1, .len = 100), NOTHING(20),
+	     PEER(A, 1, 101), WRITE(100), STACK(A, 101, 1, .len = 100),
+	     STACK_IN(200, 250, A, 101, 1, .len = 100));
+}
+
+/* Whatever the initial sequence number is, nothing has come late so far: three that overtake one are enough. */
+Test(stack_script, a_handshake_is_no_reordering)
+{
+	for (int i = 0; i < 16; i++)
+		PLAY(ANSWERED_AFTER(20), WRITE(4 * MSS), STACK(A, 1, 1, .len = MSS),
+		     STACK(A, MSS + 1, 1, .len = MSS), STACK(A, 2 * MSS + 1, 1, .len = MSS),
+		     STACK(A, 3 * MSS + 1, 1, .len = MSS), NOTHING(20),
+		     PEER(A, 1, 1, .sacks = {{MSS + 1, 4 * MSS + 1}}), STACK(A, 1, 1, .len = MSS));
+}
+
 /* --- SACK (RFC 2018) --------------------------------------------------------------------------------- */
 
 /* The block with the latest segment comes first, then those before it. */

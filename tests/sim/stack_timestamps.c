@@ -89,7 +89,18 @@ Test(stack_timestamps, the_clock_goes_in_steps)
 	     STACK(A, 1, 1, ECHO(7), .step = 32), WRITE(1),
 	     STACK(A, 1, 1, .len = 1, ECHO(7), .step = 32), NOTHING(7), WRITE(1),
 	     STACK(A, 2, 1, .len = 1, ECHO(7), .step = 32), NOTHING(7), WRITE(1),
-	     STACK(A, 3, 1, .len = 1, ECHO(7), .step = 32));
+	     STACK(A, 3, 1, .len = 1, ECHO(7), .step = 32), NOTHING(64), WRITE(1),
+	     STACK(A, 4, 1, .len = 1, ECHO(7), .step = 32, .moved = 64));
+}
+
+/* A handshake may have had to wait for a dial: the steps become those of the path, and never go back. */
+Test(stack_timestamps, the_clocks_steps_get_smaller)
+{
+	PLAY(CONNECT(), STACK(S, 0, 0, ECHO(0)), NOTHING(600), PEER(S | A, 0, 1, MSS_SACK, SENT(7)),
+	     STACK(A, 1, 1, ECHO(7), .step = 256), WRITE(1),
+	     STACK(A, 1, 1, .len = 1, ECHO(7), .step = 256), NOTHING(10), PEER(A, 1, 2, SENT(8)),
+	     NOTHING(246), WRITE(1), STACK(A, 2, 1, .len = 1, ECHO(8), .step = 4), NOTHING(8),
+	     WRITE(1), STACK(A, 3, 1, .len = 1, ECHO(8), .step = 4, .moved = 8));
 }
 
 /* RST has none that counts (section 5.2). */
@@ -189,13 +200,15 @@ Test(stack_timestamps, a_late_ack_for_less_is_heard)
 	     PEER(A, 1, 1, .sacks = {{AT(2), AT(5)}}, SENT(105)), FULL_NR(1, 105));
 }
 
-/* What is acknowledged by now was not when it left: nothing has arrived twice. */
+/* What is acknowledged by now was not when it left: nothing has arrived twice, and the path has shown no
+ * reason for patience, which would be 5 ms here. */
 Test(stack_timestamps, a_late_ack_tells_of_no_duplicates)
 {
-	PLAY(TEN_LEAVE, PEER(A, 1, AT(2), SENT(105)), FULL_NR(10, 105), FULL_NR(11, 105),
-	     FULL_NR(12, 105), FULL_NR(13, 105),
-	     PEER(A, 1, 1, .sacks = {{AT(1), AT(2)}}, SENT(105)),
-	     PEER(A, 1, AT(2), .sacks = {{AT(3), AT(6)}}, SENT(106)), FULL_NR(2, 106));
+	PLAY(PEER(S, 0, 0, MSS_SACK, SENT(100)), STACK(S | A, 0, 1, MSS_SACK, ECHO(100)),
+	     NOTHING(20), PEER(A, 1, 1, SENT(101)), OPEN(), WRITE(5 * FULL), FULL_NR(0, 101),
+	     FULL_NR(1, 101), FULL_NR(2, 101), FULL_NR(3, 101), FULL_NR(4, 101), NOTHING(20),
+	     PEER(A, 1, AT(1), SENT(105)), PEER(A, 1, 1, .sacks = {{1, AT(1)}}, SENT(105)),
+	     PEER(A, 1, AT(1), .sacks = {{AT(2), AT(5)}}, SENT(106)), FULL_NR(1, 106));
 }
 
 /* Nothing is on its way for so long. */
@@ -203,4 +216,13 @@ Test(stack_timestamps, an_ack_of_long_ago_is_not_heard)
 {
 	PLAY(TEN_LEAVE, PEER(A, 1, 1, SENT(1200)),
 	     PEER(A, 1, 1, .sacks = {{AT(1), AT(4)}}, SENT(199)), NOTHING(1));
+}
+
+/* ... nor of the window (RFC 9293, section 3.10.7.4): it is closed. */
+Test(stack_timestamps, a_late_ack_opens_no_window)
+{
+	PLAY(TEN_LEAVE, PEER(A, 11, AT(10), .len = 10, .window = SCRIPT_CLOSED, SENT(105)),
+	     STACK_IN(0, 1, A, AT(10), 1, .sacks = {{11, 21}}, ECHO(101)),
+	     PEER(A, 21, AT(1), .len = 10, SENT(104)),
+	     STACK_IN(0, 1, A, AT(10), 1, .sacks = {{11, 31}}, ECHO(101)), NOTHING(100));
 }

@@ -650,6 +650,16 @@ Test(udp, segments_beyond_the_mtu, .timeout = 30)
 	run(push_beyond_mtu, ADDR_V4);
 }
 
+/* What joins() lets join: 64 messages, and 65,507 bytes. */
+Test(udp, so_many_leave_in_one_train)
+{
+	cr_assert_eq(udp_train(1452), 45);
+	cr_assert_eq(udp_train(1023), 64);
+	cr_assert_eq(udp_train(100), 64);
+	cr_assert_eq(udp_train(9032), 7);
+	cr_assert_eq(udp_train(65507), 1);
+}
+
 /* --- life -------------------------------------------------------------------------------------- */
 
 static void fixed_port(struct stage *stage)

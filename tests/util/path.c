@@ -39,6 +39,7 @@ void path_reseed(struct path *path, uint64_t seed)
 {
 	path->seed = seed;
 	path->in_burst = false;
+	path->moved_ns = path->level_end_ns = 0;
 }
 
 /* False: the queue is full. `now_ns` becomes the time at which the packet has left the bottleneck. */

@@ -200,10 +200,12 @@ static bool take_timestamps(struct peer_packet *heard, uint32_t *sent, uint32_t 
 static bool has_timestamps(struct play *play, struct peer_packet *heard)
 {
 	const struct script_tcp *tcp = &play->step->tcp;
-	uint32_t echo;
+	uint32_t echo, before = play->stack_time;
 
 	if (!take_timestamps(heard, &play->stack_time, &echo))
 		return !tcp->timed;
+	if (tcp->moved != 0 && play->stack_time - before != tcp->moved)
+		return false;
 	if (tcp->step != 0 && play->stack_time % tcp->step != 0)
 		return false;
 	return tcp->timed ? echo == tcp->echo

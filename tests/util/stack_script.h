@@ -40,7 +40,9 @@ struct script_tcp {
 	 * long before the stack's last one. */
 	bool timed;
 	uint32_t sent, echo;
-	uint32_t step; /* of the stack's: its timestamp is a multiple of this; 0: any */
+	/* Of the stack's: its timestamp is a multiple of `step`, and so much more than the one before;
+	 * 0: any. */
+	uint32_t step, moved;
 };
 
 struct script_step {

@@ -51,6 +51,7 @@ struct tcp_cubic {
 	uint8_t samples, css_rounds;
 	bool css;
 	double before_w_max; /* to undo */
+	bool before_css;
 };
 
 enum { BBR_ROUNDS = 8 };
@@ -114,6 +115,7 @@ struct tcp_sender {
 	bool was_limited : 1; /* ... in the one before */
 	bool paced_out : 1;   /* a segment waits for pace_ns */
 	bool stuck : 1;	      /* nothing could leave after the last timeout */
+	bool syn_only : 1;    /* no round trip is known but that of our SYN */
 
 	union {
 		struct tcp_cubic cubic;
