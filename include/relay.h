@@ -27,7 +27,7 @@ struct relay_config {
 	/* Those of which one direction has ended, unless the other limit is less; 0: as that. */
 	uint64_t half_closed_timeout_ns;
 	/* Packets of the tunnel's MTU that leave as one train. A receive from a host brings no more full
-	 * segments than that. */
+	 * segments than that, or 32 KiB. */
 	uint32_t train;
 	/* Lent for life: where connections go. While it is empty they wait for an address. */
 	struct target *target;

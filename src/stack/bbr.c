@@ -230,19 +230,30 @@ static void set_window(struct tcp_pcb *pcb, const struct ack *ack)
 		pcb->cwnd = LWIP_MIN(pcb->cwnd, window_min(pcb));
 }
 
-static void begin(struct tcp_pcb *pcb)
+/* Before anything is measured, a window a round trip; once the round trip is known. */
+static void set_first_rate(struct tcp_pcb *pcb)
 {
 	struct tcp_sender *sender = &pcb->sender;
 	bool known = sender->srtt_us > 0 && !sender->syn_only;
 	uint32_t rtt_us = known ? sender->srtt_us : NS_PER_MS / NS_PER_US;
 
+	sender->pacing_rate = (uint32_t)LWIP_MIN(high_gain * pcb->cwnd * 1e6 / rtt_us, UINT32_MAX);
+	sender->bbr.knows_rtt = known;
+}
+
+static void begin(struct tcp_pcb *pcb)
+{
+	struct tcp_sender *sender = &pcb->sender;
+
 	sender->bbr = (struct tcp_bbr){.min_rtt_us = sender->srtt_us,
 				       .min_rtt_at_us = clock_now_us};
-	sender->pacing_rate = (uint32_t)LWIP_MIN(high_gain * pcb->cwnd * 1e6 / rtt_us, UINT32_MAX);
+	set_first_rate(pcb);
 }
 
 static void acked(struct tcp_pcb *pcb, const struct ack *ack)
 {
+	if (!pcb->sender.bbr.knows_rtt)
+		set_first_rate(pcb);
 	measure_bandwidth(&pcb->sender.bbr, ack);
 	choose_mode(pcb, ack);
 	set_rate(pcb);

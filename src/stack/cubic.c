@@ -5,7 +5,8 @@
  * After a loss the window grows along a cubic function of the time since: fast at first, flat around
  * the window at which the loss happened, then fast again. What Reno would have by then is the least.
  * Slow start ends before it fills the queue of the bottleneck: when round trips get longer, growth
- * becomes a quarter, and ends if that lasts.
+ * becomes a quarter, and ends if that lasts. That is for the first one: after a pause it only goes back to where
+ * it was (RFC 9406, section 4.3).
  *
  * The window grows only while it is what limits the sender: one that was never filled proves nothing.
  */
@@ -41,8 +42,11 @@ static void new_round(struct tcp_pcb *pcb)
 {
 	struct tcp_cubic *cubic = &pcb->sender.cubic;
 
-	if (cubic->css && ++cubic->css_rounds >= CSS_ROUNDS)
+	if (cubic->css && ++cubic->css_rounds >= CSS_ROUNDS) {
 		pcb->ssthresh = pcb->cwnd;
+		cubic->css = false;
+		cubic->settled = true;
+	}
 	cubic->last_min_us = cubic->round_min_us;
 	cubic->round_min_us = UINT32_MAX;
 	cubic->samples = 0;
@@ -135,10 +139,12 @@ static void acked(struct tcp_pcb *pcb, const struct ack *ack)
 	if (pcb->cwnd > TCP_SND_BUF)
 		return;
 	if (in_slow_start(pcb)) {
+		pcb->sender.cubic.in_epoch = false; /* after a pause: what follows is another one */
 		/* Half of it in use is enough: it doubles in a round trip. */
 		if (limited ||
 		    pcb->cwnd < 2 * LWIP_MAX(sender->round_pipe, sender->last_round_pipe)) {
-			watch_delay(pcb, ack);
+			if (!pcb->sender.cubic.settled)
+				watch_delay(pcb, ack);
 			grow(pcb, ack->delivered);
 		}
 	} else if (limited) {
@@ -154,11 +160,15 @@ static uint32_t lost(struct tcp_pcb *pcb)
 	struct tcp_cubic *cubic = &pcb->sender.cubic;
 	double cwnd = pcb->cwnd;
 
-	cubic->before_w_max = cubic->w_max;
+	if (pcb->sender.undo_bytes == 0) { /* not a second time in what may be undone as a whole */
+		cubic->before_w_max = cubic->w_max;
+		cubic->before_css = cubic->css;
+		cubic->before_settled = cubic->settled;
+	}
 	cubic->w_max = cwnd < cubic->w_max ? cwnd * (1 + beta) / 2 : cwnd;
 	cubic->in_epoch = false;
-	cubic->before_css = cubic->css;
 	cubic->css = false;
+	cubic->settled = true;
 	return (uint32_t)LWIP_MAX(cwnd * beta, 2.0 * pcb->mss);
 }
 
@@ -169,6 +179,7 @@ static void undone(struct tcp_pcb *pcb)
 
 	cubic->w_max = cubic->before_w_max;
 	cubic->css = cubic->before_css;
+	cubic->settled = cubic->before_settled;
 	cubic->in_epoch = false;
 	grow(pcb, pcb->sender.prr_delivered);
 }

@@ -249,7 +249,8 @@ static uint32_t timeout_us(const struct tcp_pcb *pcb)
 	uint32_t rto_us = pcb->sender.rto_us;
 	int backoff = LWIP_MIN(pcb->nrtx, BACKOFF_MAX);
 
-	if (rto_us == 0)
+	/* A SYN that took longer may have waited for a dial: once, that is not believed. */
+	if (rto_us == 0 || (pcb->sender.syn_only && rto_us > LWIP_TCP_RTO_TIME * 1000))
 		rto_us = LWIP_TCP_RTO_TIME * 1000;
 	if (pcb->state == SYN_SENT) /* a SYN a second: whoever waits has a time-out of its own */
 		backoff = 0;
@@ -286,6 +287,7 @@ static void probe(struct tcp_pcb *pcb)
 
 	sender->tlp_out = true;
 	sender->tlp_again = false;
+	sender->syn_only = false; /* the path may be as slow as that */
 	sender->tlp_pass = true;
 	tcp_output(pcb);
 	sender->tlp_pass = false;
@@ -392,6 +394,7 @@ static void time_out(struct tcp_pcb *pcb)
 	if (!sender->stuck)
 		count_timeout(pcb);
 	sender->state = SENDER_LOSS;
+	sender->syn_only = false;
 	sender->recover = pcb->snd_nxt;
 	sender->dup_acks = 0;
 	sender->tlp_out = false;

@@ -216,10 +216,8 @@ static void smooth(struct tcp_sender *sender, uint32_t rtt_us)
 		sender->rttvar_us = (3 * sender->rttvar_us + error_us) / 4;
 		sender->srtt_us = (uint32_t)((7 * (uint64_t)sender->srtt_us + rtt_us + 4) / 8);
 	}
-	sender->syn_only = sender->syn_only && first;
+	sender->syn_only = sender->syn_only && first && sender->serial == 1;
 	sender->rto_us = sender->srtt_us + LWIP_MAX(4 * sender->rttvar_us, RTO_VAR_MIN_US);
-	if (sender->syn_only)
-		sender->rto_us = LWIP_MIN(sender->rto_us, LWIP_TCP_RTO_TIME * 1000);
 }
 
 static void measure_round_trip(struct tcp_pcb *pcb, const struct ack *ack)

@@ -168,3 +168,23 @@ Test(sender_bbr, a_slow_source_says_nothing_of_the_path)
 	cr_assert_gt(rig.received - before, 0.8 * RATE * payload / 2);
 	rig_fini(&rig);
 }
+
+/* The first round trip is known from the first ACK on: what follows does not leave in one burst. */
+Test(sender_bbr, the_second_round_is_paced)
+{
+	uint64_t first_ns = 0, last_ns = 0;
+
+	init(100);
+	rig.rate = 0;
+	start();
+	rig_wait(&rig, 190 * NS_PER_MS);
+	for (size_t i = 0; i < rig.sends; i++) {
+		if (rig.send[i].at_ns < 50 * NS_PER_MS)
+			continue;
+		first_ns = first_ns == 0 ? rig.send[i].at_ns : first_ns;
+		last_ns = rig.send[i].at_ns;
+	}
+	cr_assert_geq(last_ns - first_ns, 15 * NS_PER_MS, "%lu us",
+		      (last_ns - first_ns) / NS_PER_US);
+	rig_fini(&rig);
+}

@@ -133,3 +133,22 @@ Test(sender_loss, a_block_far_from_the_first_gap_is_found)
 	cr_assert_gt(rig_again(&rig), 0, "what lies before it is lost");
 	rig_fini(&rig);
 }
+
+/* The first slow start ends when round trips get longer. After a pause the next one goes back to where that was,
+ * and does not end where it begins. */
+Test(sender_loss, after_a_pause_slow_start_is_no_slower)
+{
+	init(100);
+	rig.queue_bytes = 64 << 20; /* nothing is lost */
+	rig_connect(&rig);
+	rig_write(&rig, 100 << 20);
+	cr_assert(rig_run(&rig, 60 * NS_PER_S));
+	cr_assert_eq(rig_again(&rig), 0);
+	rig_wait(&rig, 10 * NS_PER_S);
+	rig.flight_high = 0;
+	rig_write(&rig, 100 << 20);
+	rig_wait(&rig, 590 * NS_PER_MS);
+	cr_assert_geq(rig.flight_high, 10 * 32 * RIG_MSS, "%u: it doubles each time",
+		      rig.flight_high / RIG_MSS);
+	rig_fini(&rig);
+}

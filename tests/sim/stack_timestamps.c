@@ -218,7 +218,7 @@ Test(stack_timestamps, an_ack_of_long_ago_is_not_heard)
 	     PEER(A, 1, 1, .sacks = {{AT(1), AT(4)}}, SENT(199)), NOTHING(1));
 }
 
-/* ... nor of the window (RFC 9293, section 3.10.7.4): it is closed. */
+/* An ACK for less says nothing of the window (RFC 9293, section 3.10.7.4): it is closed. */
 Test(stack_timestamps, a_late_ack_opens_no_window)
 {
 	PLAY(TEN_LEAVE, PEER(A, 11, AT(10), .len = 10, .window = SCRIPT_CLOSED, SENT(105)),

@@ -51,7 +51,8 @@ struct tcp_cubic {
 	uint8_t samples, css_rounds;
 	bool css;
 	double before_w_max; /* to undo */
-	bool before_css;
+	bool before_css, before_settled;
+	bool settled; /* slow start has once found out how much is enough */
 };
 
 enum { BBR_ROUNDS = 8 };
@@ -60,7 +61,7 @@ struct tcp_bbr {
 	uint32_t bw[BBR_ROUNDS]; /* greatest of each round, bytes a second; [0]: this one */
 	uint32_t full_bw, min_rtt_us, min_rtt_at_us, phase_at_us, probe_until_us, prior_cwnd;
 	uint8_t mode, phase, full_rounds; /* mode: enum bbr_mode */
-	bool full, conserves, recovers, probe_round;
+	bool full, conserves, recovers, probe_round, knows_rtt;
 };
 
 struct tcp_sender {
