@@ -32,14 +32,6 @@ BEGIN {
 
 # --- tables -------------------------------------------------------------------------------------
 
-function spread(program, row, middle, up, down)
-{
-	middle = median_of(program, row)
-	up = most_of(program, row) - middle
-	down = middle - least_of(program, row)
-	return middle == 0 ? 0 : 100 * (up > down ? up : down) / middle
-}
-
 # Of stalls the longest, of all else the median.
 function figure_of(program, row)
 {
@@ -48,13 +40,9 @@ function figure_of(program, row)
 
 function field(program, row)
 {
-	if (!counts[program, row])
-		return "-"
-	if (part(row, 3) == "stall")
+	if (counts[program, row] && part(row, 3) == "stall")
 		return sprintf("%.2f%s", most_of(program, row), most_of(program, row) > STALL_MAX ? " !" : "")
-	if (counts[program, row] == 1) # nothing to differ from
-		return brief(median_of(program, row))
-	return sprintf("%s (%.0f%%)", brief(median_of(program, row)), spread(program, row))
+	return with_spread(program, row)
 }
 
 function ratio(program, row)

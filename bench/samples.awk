@@ -78,6 +78,24 @@ function brief(x)
 	return sprintf(x >= 100 ? "%.0f" : x >= 10 ? "%.1f" : "%.3f", x)
 }
 
+function spread(program, row, middle, up, down)
+{
+	middle = median_of(program, row)
+	up = most_of(program, row) - middle
+	down = middle - least_of(program, row)
+	return middle == 0 ? 0 : 100 * (up > down ? up : down) / (middle < 0 ? -middle : middle)
+}
+
+# The median, and in brackets how far the furthest sample is from it.
+function with_spread(program, row)
+{
+	if (!counts[program, row])
+		return "-"
+	if (!has_range(program, row))
+		return brief(median_of(program, row))
+	return sprintf("%s (%.0f%%)", brief(median_of(program, row)), spread(program, row))
+}
+
 function part(row, index_of, words)
 {
 	split(row, words, "|")

@@ -9,23 +9,6 @@ BEGIN {
 	about["ingress"] = "ingress: client -> program == UDP == wireguard-go (peer) -> server"
 }
 
-function spread(program, row, middle, up, down)
-{
-	middle = median_of(program, row)
-	up = most_of(program, row) - middle
-	down = middle - least_of(program, row)
-	return middle == 0 ? 0 : 100 * (up > down ? up : down) / (middle < 0 ? -middle : middle)
-}
-
-function cell(program, row)
-{
-	if (!counts[program, row])
-		return "-"
-	if (!has_range(program, row) || counts[program, row] == 1)
-		return brief(median_of(program, row))
-	return sprintf("%s (%.0f%%)", brief(median_of(program, row)), spread(program, row))
-}
-
 function ratio(program, row)
 {
 	if (!counts["this", row] || !counts[program, row] || median_of(program, row) <= 0)
@@ -82,7 +65,7 @@ function print_role(role, count, i, k, row, texts, ratios)
 		if (part(row, 1) != role)
 			continue
 		for (k = 1; k <= count; k++) {
-			texts[k] = cell(column[k], row)
+			texts[k] = with_spread(column[k], row)
 			ratios[k] = ratio(column[k], row)
 		}
 		print_line(sprintf("%-10s %5s  %s", part(row, 2), part(row, 3), part(row, 4)), texts,
@@ -109,7 +92,7 @@ function print_micro(i, row, title)
 			printf "\n%-20s %-16s %6s  %s\n", "micro", "variant, bytes", "conns",
 				"ns each (spread)"
 		printf "%-20s %-16s %6s  %-14s %s\n", part(row, 2), part(row, 4), part(row, 3),
-			cell("this", row), throughput(row)
+			with_spread("this", row), throughput(row)
 	}
 }
 
