@@ -174,7 +174,7 @@ static void start_recv(struct relay_conn *conn)
 	struct relay *relay = conn->relay;
 	size_t room = queue_max(relay);
 	bool has_queued = conn->to_tunnel.queue.len > 0;
-	uint32_t limit = conn->recv_limit;
+	uint32_t limit = conn->recv_limit, train;
 
 	if (conn->recv.busy || !list_empty(&conn->wait) || conn->to_tunnel.state != HALF_OPEN ||
 	    conn->to_tunnel.queue.len >= room)
@@ -183,8 +183,9 @@ static void start_recv(struct relay_conn *conn)
 		stack_await(conn->tunnel, AHEAD_MAX);
 		return;
 	}
-	if (limit > train_bytes(conn))
-		limit = train_bytes(conn);
+	train = train_bytes(conn);
+	if (limit > train)
+		limit = train;
 	if (limit > room - conn->to_tunnel.queue.len)
 		limit = (uint32_t)(room - conn->to_tunnel.queue.len);
 	/* feed_starved() has seen room for this much, if for no more. */

@@ -24,6 +24,13 @@ enum {
 	CSS_ROUNDS = 5,
 };
 
+/* How much is enough: the first slow start finds out. */
+enum search {
+	SEARCH_FAST,
+	SEARCH_CAREFULLY, /* conservative slow start (RFC 9406) */
+	SEARCH_DONE,
+};
+
 static void begin(struct tcp_pcb *pcb)
 {
 	struct tcp_cubic *cubic = &pcb->sender.cubic;
@@ -42,10 +49,9 @@ static void new_round(struct tcp_pcb *pcb)
 {
 	struct tcp_cubic *cubic = &pcb->sender.cubic;
 
-	if (cubic->css && ++cubic->css_rounds >= CSS_ROUNDS) {
+	if (cubic->search == SEARCH_CAREFULLY && ++cubic->css_rounds >= CSS_ROUNDS) {
 		pcb->ssthresh = pcb->cwnd;
-		cubic->css = false;
-		cubic->settled = true;
+		cubic->search = SEARCH_DONE;
 	}
 	cubic->last_min_us = cubic->round_min_us;
 	cubic->round_min_us = UINT32_MAX;
@@ -66,12 +72,12 @@ static void watch_delay(struct tcp_pcb *pcb, const struct ack *ack)
 		return;
 	cubic->samples = RTT_SAMPLES;
 	thresh_us = LWIP_MAX(THRESH_MIN_US, LWIP_MIN(thresh_us, THRESH_MAX_US));
-	if (cubic->css) {
+	if (cubic->search == SEARCH_CAREFULLY) {
 		if (cubic->round_min_us < cubic->base_min_us)
-			cubic->css = false; /* it had another cause */
+			cubic->search = SEARCH_FAST; /* it had another cause */
 	} else if (cubic->last_min_us != UINT32_MAX &&
 		   cubic->round_min_us >= cubic->last_min_us + thresh_us) {
-		cubic->css = true;
+		cubic->search = SEARCH_CAREFULLY;
 		cubic->css_rounds = 0;
 		cubic->base_min_us = cubic->round_min_us;
 	}
@@ -80,7 +86,7 @@ static void watch_delay(struct tcp_pcb *pcb, const struct ack *ack)
 /* In slow start, by what was delivered. */
 static void grow(struct tcp_pcb *pcb, uint32_t delivered)
 {
-	if (pcb->sender.cubic.css)
+	if (pcb->sender.cubic.search == SEARCH_CAREFULLY)
 		delivered /= CSS_DIVISOR;
 	if (in_slow_start(pcb))
 		pcb->cwnd = LWIP_MIN(pcb->cwnd + delivered, pcb->ssthresh);
@@ -143,7 +149,7 @@ static void acked(struct tcp_pcb *pcb, const struct ack *ack)
 		/* Half of it in use is enough: it doubles in a round trip. */
 		if (limited ||
 		    pcb->cwnd < 2 * LWIP_MAX(sender->round_pipe, sender->last_round_pipe)) {
-			if (!pcb->sender.cubic.settled)
+			if (pcb->sender.cubic.search != SEARCH_DONE)
 				watch_delay(pcb, ack);
 			grow(pcb, ack->delivered);
 		}
@@ -162,13 +168,11 @@ static uint32_t lost(struct tcp_pcb *pcb)
 
 	if (pcb->sender.undo_bytes == 0) { /* not a second time in what may be undone as a whole */
 		cubic->before_w_max = cubic->w_max;
-		cubic->before_css = cubic->css;
-		cubic->before_settled = cubic->settled;
+		cubic->before_search = cubic->search;
 	}
 	cubic->w_max = cwnd < cubic->w_max ? cwnd * (1 + beta) / 2 : cwnd;
 	cubic->in_epoch = false;
-	cubic->css = false;
-	cubic->settled = true;
+	cubic->search = SEARCH_DONE;
 	return (uint32_t)LWIP_MAX(cwnd * beta, 2.0 * pcb->mss);
 }
 
@@ -178,8 +182,7 @@ static void undone(struct tcp_pcb *pcb)
 	struct tcp_cubic *cubic = &pcb->sender.cubic;
 
 	cubic->w_max = cubic->before_w_max;
-	cubic->css = cubic->before_css;
-	cubic->settled = cubic->before_settled;
+	cubic->search = cubic->before_search;
 	cubic->in_epoch = false;
 	grow(pcb, pcb->sender.prr_delivered);
 }

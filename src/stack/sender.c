@@ -111,12 +111,18 @@ static void note_sent(struct tcp_pcb *pcb, struct tcp_seg *seg, bool again)
 	pace(sender, seg->len);
 }
 
+bool sender_had_left(const struct tcp_pcb *pcb, const struct tcp_hdr *header)
+{
+	/* A SYN's number lies before snd_nxt from the start. */
+	if ((TCPH_FLAGS(header) & TCP_SYN) != 0)
+		return pcb->nrtx > 0;
+	return TCP_SEQ_LT(lwip_ntohl(header->seqno), pcb->snd_nxt);
+}
+
 void tcp_sender_sent(struct tcp_pcb *pcb, struct tcp_seg *seg)
 {
 	struct tcp_sender *sender = &pcb->sender;
-	/* tcp_connect() sets snd_nxt behind the SYN. */
-	bool again = pcb->state == SYN_SENT ? pcb->nrtx > 0
-					    : TCP_SEQ_LT(seg_seq(seg), pcb->snd_nxt);
+	bool again = sender_had_left(pcb, seg->tcphdr);
 
 	if (pcb->state == SYN_SENT)
 		sender->syn_only = true;
@@ -190,11 +196,12 @@ static uint8_t clock_shift(uint32_t rtt_us)
 }
 
 /* A clock with smaller steps does not go back; one with larger ones might: they begin with the handshake. */
-static void note_least(struct tcp_sender *sender, uint32_t rtt_us)
+static void note_least(struct tcp_sender *sender, const struct ack *ack)
 {
-	uint8_t shift = clock_shift(rtt_us);
+	uint8_t shift = clock_shift(ack->rtt_us);
 
-	sender->min_rtt_us = rtt_us;
+	sender->min_rtt_us = ack->rtt_us;
+	sender->min_rtt_at_us = ack->now_us;
 	if (shift < sender->clock_shift || sender->serial == 1)
 		sender->clock_shift = shift;
 }
@@ -228,10 +235,8 @@ static void measure_round_trip(struct tcp_pcb *pcb, const struct ack *ack)
 		return;
 	smooth(sender, ack->rtt_most_us);
 	if (sender->min_rtt_us == 0 || ack->rtt_us <= sender->min_rtt_us ||
-	    ack->now_us - sender->min_rtt_at_us > MIN_RTT_AGE_US) {
-		note_least(sender, ack->rtt_us);
-		sender->min_rtt_at_us = ack->now_us;
-	}
+	    ack->now_us - sender->min_rtt_at_us > MIN_RTT_AGE_US)
+		note_least(sender, ack);
 	pcb->rto = (s16_t)LWIP_MIN(sender->rto_us / (TCP_SLOW_INTERVAL * 1000) + 1, INT16_MAX);
 }
 

@@ -82,6 +82,8 @@ static inline uint32_t sender_pipe(const struct tcp_pcb *pcb)
 	return pcb->sender.pipe - LWIP_MIN(pcb->sender.pipe, arrived);
 }
 
+/* Has a segment with this header left before? Ask before it leaves: then snd_nxt is still what it was. */
+bool sender_had_left(const struct tcp_pcb *pcb, const struct tcp_hdr *header);
 /* A segment of `unacked` leaves again. Negative: the interface has no room. */
 int sender_send_again(struct tcp_pcb *pcb, struct tcp_seg *seg);
 

@@ -101,20 +101,15 @@ void stack_input(struct stack *stack, const struct dgram *packets, size_t count,
 /* Of the segment that comes to send_packet() next. */
 static bool had_left_before;
 
-/*
- * Keep-alives and probes of a closed window repeat old numbers, too, but are of one piece. A SYN's
- * number lies before snd_nxt from the start.
- */
+/* Keep-alives and probes of a closed window repeat old numbers, too, but are of one piece. */
 void stack_port_segment(const struct pbuf *segment, const struct tcp_hdr *header,
 			const struct tcp_pcb *pcb)
 {
 	had_left_before = false;
 	if (pcb == NULL)
 		return;
-	if ((TCPH_FLAGS(header) & TCP_SYN) != 0)
-		had_left_before = pcb->nrtx > 0;
-	else if (segment->next != NULL || (TCPH_FLAGS(header) & TCP_FIN) != 0)
-		had_left_before = TCP_SEQ_LT(lwip_ntohl(header->seqno), pcb->snd_nxt);
+	if (segment->next != NULL || (TCPH_FLAGS(header) & (TCP_SYN | TCP_FIN)) != 0)
+		had_left_before = sender_had_left(pcb, header);
 }
 
 static err_t send_packet(struct netif *netif, struct pbuf *chain)

@@ -115,6 +115,9 @@ Test(stack_timestamps, an_old_duplicate_is_told_of)
 	PLAY(ACCEPTED, PEER(A, 1, 1, .len = 100, SENT(150)), STACK(A, 1, 101, ECHO(150)),
 	     PEER(A, 1, 1, .len = 100, SENT(110)), STACK(A, 1, 101, .sacks = {{1, 101}}, ECHO(150)),
 	     HAS(100));
+	PLAY(ACCEPTED, PEER(A, 1, 1, .len = 100, SENT(2000)), STACK(A, 1, 101, ECHO(2000)),
+	     PEER(A, 1, 1, .len = 100, SENT(110)),
+	     STACK(A, 1, 101, .sacks = {{1, 101}}, ECHO(2000)), HAS(100));
 }
 
 /* There is room for three blocks beside them. */

@@ -49,10 +49,10 @@ struct tcp_cubic {
 	/* HyStart++: least round trips of this round, the one before, and at the start of CSS */
 	uint32_t round_min_us, last_min_us, base_min_us;
 	uint8_t samples, css_rounds;
-	bool css;
-	double before_w_max; /* to undo */
-	bool before_css, before_settled;
-	bool settled; /* slow start has once found out how much is enough */
+	uint8_t search; /* enum search */
+	/* To undo. */
+	uint8_t before_search;
+	double before_w_max;
 };
 
 enum { BBR_ROUNDS = 8 };
